@@ -1,0 +1,151 @@
+"""Linear blend skinning of points and of Gaussians.
+
+Enters: rest-pose points, joint rotations as axis-angle, rest joints. Leaves: posed points or Gaussians.
+Part of the paper: "skinning" in PAPER.md. What differs: nothing that is known.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from lca_mini.types import Gaussians
+
+
+def rotation_matrices(axis_angle: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
+    """Rodrigues' formula; smooth at zero."""
+    angle2 = axis_angle.square().sum(-1)[..., None, None]
+    small = angle2 < 1e-8
+    angle = torch.where(small, torch.ones_like(angle2), angle2).sqrt()
+    a = torch.where(small, 1 - angle2 / 6, torch.sin(angle) / angle)
+    b = torch.where(small, 0.5 - angle2 / 24, (1 - torch.cos(angle)) / angle.square())
+    x, y, z = axis_angle.unbind(-1)
+    zero = torch.zeros_like(x)
+    k = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).unflatten(-1, (3, 3))
+    return torch.eye(3, dtype=axis_angle.dtype, device=axis_angle.device) + a * k + b * (k @ k)
+
+
+def gaze_pose(gaze: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 2 3"]:
+    """Axis-angle of the left and right eye joints for (yaw, pitch) of each, radians (psi): yaw about +y, pitch up."""
+    yaw, pitch = gaze.unflatten(-1, (2, 2)).unbind(-1)
+    half_y, half_p = yaw / 2, -pitch / 2
+    w = torch.cos(half_y) * torch.cos(half_p)
+    v = torch.stack(
+        [torch.cos(half_y) * torch.sin(half_p), torch.sin(half_y) * torch.cos(half_p), -torch.sin(half_y) * torch.sin(half_p)],
+        -1,
+    )
+    s = v.norm(dim=-1).clamp(min=1e-9)
+    return v * (2 * torch.atan2(s, w) / s)[..., None]
+
+
+def bone_transforms(
+    pose: Float[Tensor, "*batch J 3"], joints: Float[Tensor, "*batch J 3"], parents: tuple[int, ...]
+) -> Float[Tensor, "*batch J 4 4"]:
+    """Rest to posed transform of each bone, column vectors (SMPL, eq. 3 and 4).
+
+    Args:
+        pose: axis-angle, radians, each relative to its parent.
+        joints: rest pose, metres.
+        parents: index of each joint's parent, -1 for the root; parents come before children.
+    """
+    local = rotation_matrices(pose)
+    joints = joints.expand(pose.shape)
+    chain_r, chain_t = [local[..., 0, :, :]], [joints[..., 0, :]]
+    for j in range(1, len(parents)):
+        p = parents[j]
+        chain_t.append(chain_t[p] + (chain_r[p] @ (joints[..., j, :] - joints[..., p, :])[..., None])[..., 0])
+        chain_r.append(chain_r[p] @ local[..., j, :, :])
+    rotation = torch.stack(chain_r, -3)
+    shift = torch.stack(chain_t, -2) - (rotation @ joints[..., None])[..., 0]
+    top = torch.cat([rotation, shift[..., None]], -1)
+    bottom = torch.tensor([0.0, 0, 0, 1], dtype=pose.dtype, device=pose.device).expand(*top.shape[:-2], 1, 4)
+    return torch.cat([top, bottom], -2)
+
+
+def blend_transforms(
+    skin_weights: Float[Tensor, "N J"], transforms: Float[Tensor, "*batch J 4 4"]
+) -> Float[Tensor, "*batch N 3 4"]:
+    """The weighted mean of bone transforms at each point."""
+    if skin_weights.shape[-1] != transforms.shape[-3]:
+        raise ValueError(f"skin weights of {skin_weights.shape[-1]} joints do not fit {transforms.shape[-3]} bone transforms")
+    return (skin_weights @ transforms[..., :3, :].flatten(-2)).unflatten(-1, (3, 4))
+
+
+def linear_blend_skinning(
+    points: Float[Tensor, "*batch N 3"], skin_weights: Float[Tensor, "N J"], transforms: Float[Tensor, "*batch J 4 4"]
+) -> Float[Tensor, "*batch N 3"]:
+    """Move rest-pose points with the skeleton (LBS; SMPL, eq. 2).
+
+    Args:
+        points: rest pose, metres.
+        skin_weights: rows sum to one.
+        transforms: rest to posed, from `bone_transforms`.
+    Returns: posed points, metres, before the root translation.
+    Raises: ValueError where points, weights and transforms disagree in number.
+    """
+    if points.shape[-2] != skin_weights.shape[0]:
+        raise ValueError(f"{points.shape[-2]} points but skin weights for {skin_weights.shape[0]}")
+    blended = blend_transforms(skin_weights, transforms)
+    return (blended[..., :3] @ points[..., None])[..., 0] + blended[..., 3]
+
+
+def quaternion_product(a: Float[Tensor, "*batch 4"], b: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 4"]:
+    """Hamilton product, wxyz."""
+    aw, av, bw, bv = a[..., :1], a[..., 1:], b[..., :1], b[..., 1:]
+    av, bv = torch.broadcast_tensors(av, bv)
+    w = aw * bw - (av * bv).sum(-1, keepdim=True)
+    return torch.cat([w, aw * bv + bw * av + torch.linalg.cross(av, bv)], -1)
+
+
+def matrix_to_quaternion(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 4"]:
+    """The unit quaternion (wxyz) of a rotation, or of a blend of rotations: its largest of four candidates (Shepperd)."""
+    m = matrix
+    t = torch.stack([m[..., 0, 0], m[..., 1, 1], m[..., 2, 2]], -1)
+    x, y, z = t.unbind(-1)
+    squares = torch.stack([1 + x + y + z, 1 + x - y - z, 1 - x + y - z, 1 - x - y + z], -1)
+    wx, wy, wz = m[..., 2, 1] - m[..., 1, 2], m[..., 0, 2] - m[..., 2, 0], m[..., 1, 0] - m[..., 0, 1]
+    xy, xz, yz = m[..., 0, 1] + m[..., 1, 0], m[..., 0, 2] + m[..., 2, 0], m[..., 1, 2] + m[..., 2, 1]
+    rows = torch.stack(
+        [squares[..., 0], wx, wy, wz, wx, squares[..., 1], xy, xz, wy, xy, squares[..., 2], yz, wz, xz, yz, squares[..., 3]], -1
+    ).unflatten(-1, (4, 4))
+    best = squares.argmax(-1)[..., None, None].expand(*squares.shape[:-1], 1, 4)
+    return F.normalize(rows.gather(-2, best)[..., 0, :], dim=-1)
+
+
+def skin_gaussians(
+    gaussians: Gaussians, skin_weights: Float[Tensor, "M J"], transforms: Float[Tensor, "*batch J 4 4"],
+    transl: Float[Tensor, "*batch 3"],
+) -> Gaussians:  # fmt: skip
+    """Skin Gaussians that come in equal groups, one group an anchor: means move, quats turn; all else stays.
+
+    Args:
+        gaussians: canonical frame, N = M * G, the G of an anchor adjacent.
+        skin_weights: of the M anchors.
+        transforms: rest to posed.
+        transl: root translation, metres.
+    Raises: ValueError where N is no multiple of M.
+    """
+    count, anchors = gaussians.means.shape[-2], skin_weights.shape[0]
+    if count % anchors:
+        raise ValueError(f"{count} Gaussians cannot be shared out among {anchors} anchors")
+    group = (anchors, count // anchors)
+    blended = blend_transforms(skin_weights, transforms)
+    turn = matrix_to_quaternion(blended[..., :3])
+    means = gaussians.means.unflatten(-2, group)
+    moved = torch.einsum("...mij,...mgj->...mgi", *_same_batch(blended[..., :3], means)) + blended[..., None, :, 3]
+    quats = quaternion_product(turn[..., None, :], gaussians.quats.unflatten(-2, group))
+    batch = moved.shape[:-3]
+    return replace(
+        gaussians, means=moved.flatten(-3, -2) + transl[..., None, :], quats=quats.flatten(-3, -2),
+        scales=gaussians.scales.expand(*batch, count, 3), opacities=gaussians.opacities.expand(*batch, count),
+        colors=gaussians.colors.expand(*batch, count, 3),
+    )  # fmt: skip
+
+
+def _same_batch(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    batch = torch.broadcast_shapes(a.shape[:-3], b.shape[:-3])
+    return a.expand(*batch, *a.shape[-3:]), b.expand(*batch, *b.shape[-3:])
