@@ -7,6 +7,7 @@ Part of the paper: "skinning" in PAPER.md. What differs: nothing that is known.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -42,6 +43,14 @@ def gaze_pose(gaze: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 2 3"]:
     return v * (2 * torch.atan2(s, w) / s)[..., None]
 
 
+@lru_cache
+def _levels(parents: tuple[int, ...]) -> list[list[int]]:
+    depth: list[int] = []
+    for parent in parents:
+        depth.append(0 if parent < 0 else depth[parent] + 1)
+    return [[j for j, d in enumerate(depth) if d == level] for level in range(max(depth) + 1)]
+
+
 def bone_transforms(
     pose: Float[Tensor, "*batch J 3"], joints: Float[Tensor, "*batch J 3"], parents: tuple[int, ...]
 ) -> Float[Tensor, "*batch J 4 4"]:
@@ -52,15 +61,20 @@ def bone_transforms(
         joints: rest pose, metres.
         parents: index of each joint's parent, -1 for the root; parents come before children.
     """
-    local = rotation_matrices(pose)
     joints = joints.expand(pose.shape)
-    chain_r, chain_t = [local[..., 0, :, :]], [joints[..., 0, :]]
-    for j in range(1, len(parents)):
-        p = parents[j]
-        chain_t.append(chain_t[p] + (chain_r[p] @ (joints[..., j, :] - joints[..., p, :])[..., None])[..., 0])
-        chain_r.append(chain_r[p] @ local[..., j, :, :])
-    rotation = torch.stack(chain_r, -3)
-    shift = torch.stack(chain_t, -2) - (rotation @ joints[..., None])[..., 0]
+    step = torch.cat([joints[..., :1, :], joints[..., 1:, :] - joints[..., list(parents[1:]), :]], -2)
+    local = torch.cat([rotation_matrices(pose), step[..., None]], -1)
+    world: dict[int, Tensor] = {}
+    for level in _levels(parents):  # joints of one depth at once
+        move = local[..., level, :, :]
+        if parents[level[0]] >= 0:
+            up = torch.stack([world[parents[j]] for j in level], -3)
+            moved = up[..., :3] @ move
+            move = torch.cat([moved[..., :3], moved[..., 3:] + up[..., 3:]], -1)
+        world.update(zip(level, move.unbind(-3)))
+    placed = torch.stack([world[j] for j in range(len(parents))], -3)
+    rotation = placed[..., :3]
+    shift = placed[..., 3] - (rotation @ joints[..., None])[..., 0]
     top = torch.cat([rotation, shift[..., None]], -1)
     bottom = torch.tensor([0.0, 0, 0, 1], dtype=pose.dtype, device=pose.device).expand(*top.shape[:-2], 1, 4)
     return torch.cat([top, bottom], -2)

@@ -1,0 +1,270 @@
+"""The model, whole: pictures to an avatar once per person, avatar and driving signal to Gaussians once per frame.
+
+Enters: `images` and `face_images` of B people, a `DrivingSignal`. Leaves: an `Avatar` (fused tokens and canonical
+Gaussians), and posed `Gaussians` in the world frame, for `lca_mini.render`. Part of the paper: its data flow, eq. 1-3,
+8 and 9 and skinning. What differs from the paper: `betas` are predicted from the fused tokens where the caller gives
+none; an action map beside the expression encoder; `dual_branch=False` leaves the correction branch out (table S1).
+The transformer may run under bfloat16 autocast; tokens leave it, and heads and skinning run, in float32, since
+bfloat16 would lose millimetres.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Callable
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from lca_mini.body import ACTIONS, Anchors, Body
+from lca_mini.body import bone_transforms, gaze_pose, rest_joints, sample_anchors, skin_gaussians
+from lca_mini.config import Config
+from lca_mini.model.decoder import CanonicalBranch, CorrectionBranch, apply_offsets
+from lca_mini.model.encoders import make_encoder
+from lca_mini.model.expression import ActionMap, ExpressionEncoder
+from lca_mini.model.face_finder import FaceFinder
+from lca_mini.model.tokens import GeometryTokens, ImageTokens
+from lca_mini.model.transformer import Transformer
+from lca_mini.types import Avatar, DrivingSignal, GaussianOffsets, Gaussians, Movable
+
+MOST_IMAGES = 16
+ANCHOR_SEED = 0  # anchors are made again from the body, not stored
+
+
+@dataclass(frozen=True)
+class Reconstruction(Movable):
+    """What one training step needs of one forward pass.
+
+    offsets: canonical means less their anchors, metres (L_reg). betas: predicted, whatever betas the avatar has.
+    canonical_posed: skinned without correction (I_cano). posed: skinned with it (I_pose). corrections: None without
+    a correction branch.
+    """
+
+    avatar: Avatar
+    offsets: Float[Tensor, "B N 3"]
+    betas: Float[Tensor, "B K"]
+    canonical_posed: Gaussians
+    posed: Gaussians
+    corrections: GaussianOffsets | None
+
+
+class LCA(nn.Module):
+    """The avatar model. Body and anchors move with it but are not part of its weights."""
+
+    def __init__(self, config: Config, body: Body, anchors: Anchors) -> None:
+        """Random weights, float32, on the CPU.
+
+        Raises: ValueError where body, anchors and config disagree, or the image encoder cannot be made.
+        """
+        super().__init__()
+        if anchors.points.shape[0] != config.anchors or anchors.shapedirs.shape[-1] != config.num_betas:
+            raise ValueError(
+                f"{anchors.points.shape[0]} anchors with {anchors.shapedirs.shape[-1]} betas do not fit the config, "
+                f"which has {config.anchors} and {config.num_betas}"
+            )
+        self.config, self.body, self.anchors = config, body, anchors
+        width, per_anchor = config.width, config.gaussians_per_anchor
+        self.image_encoder = make_encoder(config.image_encoder, config.patch_size, width)
+        self.image_tokens = ImageTokens(self.image_encoder.out_channels, width)
+        self.geometry_tokens = GeometryTokens(config.frequencies, width)
+        self.transformer = Transformer(config.layers, width, config.heads, config.mlp_ratio, config.fusion)
+        self.canonical_branch = CanonicalBranch(width, per_anchor, anchors.normals, anchors.spacing)
+        self.correction_branch = None
+        if config.dual_branch:
+            self.correction_branch = CorrectionBranch(
+                width, per_anchor, config.expression_dim, config.correction_hidden, config.correction_layers
+            )
+        self.betas_head = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, config.num_betas))
+        nn.init.zeros_(self.betas_head[-1].weight)
+        nn.init.zeros_(self.betas_head[-1].bias)
+        base_channels = min(64, width // 48 * 4)
+        self.expression_encoder = ExpressionEncoder(config.face_size, config.expression_dim, base_channels)
+        self.action_map = ActionMap(len(ACTIONS), config.expression_dim, hidden=128)
+        self.face_finder = FaceFinder()
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "LCA":
+        """As in `nn.Module` (`to`, `cuda`, `cpu`): body and anchors come along."""
+        super()._apply(fn, recurse)
+        self.body, self.anchors = self.body.map(fn), self.anchors.map(fn)
+        return self
+
+    def encode(
+        self,
+        images: Float[Tensor, "B S 3 H W"],
+        face_images: Float[Tensor, "B S 3 h w"],
+        image_mask: Bool[Tensor, "B S"] | None = None,
+        betas: Float[Tensor, "B K"] | None = None,
+    ) -> Avatar:
+        """Reconstruct B people, once each.
+
+        Args:
+            images: 1 to 16 body images a person in any order, sRGB [0, 1], foreground over white.
+            face_images: a face crop of each.
+            image_mask: False where a picture is padding.
+            betas: body shape; None to predict it from the tokens.
+        Raises: ValueError, in one sentence, for another number or size of images, or values that are not finite.
+        """
+        self.check_images(images, face_images, image_mask)
+        if image_mask is not None and bool(image_mask.all()):
+            image_mask = None
+        return self.reconstruct(images, face_images, image_mask, betas)[0]
+
+    def drive(self, avatar: Avatar, signal: DrivingSignal) -> Gaussians:
+        """Correct and pose: the work of every frame. The caller answers for finite numbers (`check_signal`).
+
+        Args:
+            signal: leading axes (B,) or (B, F).
+        Returns: Gaussians [B N .] or [B F N .], world frame.
+        """
+        canonical = canonical_over_frames(avatar, signal)
+        corrections = self.correct(avatar, signal)
+        return self.skin(canonical if corrections is None else apply_offsets(canonical, corrections), avatar, signal)
+
+    def canonical_posed(self, avatar: Avatar, signal: DrivingSignal) -> Gaussians:
+        """The canonical Gaussians posed without correction (I_cano of eq. 10); shapes as in `drive`."""
+        return self.skin(canonical_over_frames(avatar, signal), avatar, signal)
+
+    def forward(
+        self,
+        images: Float[Tensor, "B S 3 H W"],
+        face_images: Float[Tensor, "B S 3 h w"],
+        image_mask: Bool[Tensor, "B S"] | None,
+        betas: Float[Tensor, "B K"] | None,
+        signal: DrivingSignal,
+    ) -> Reconstruction:
+        """`encode`, `canonical_posed` and `drive` in one call, unchecked, for training; arguments as there."""
+        avatar, predicted = self.reconstruct(images, face_images, image_mask, betas)
+        canonical = canonical_over_frames(avatar, signal)
+        corrections = self.correct(avatar, signal)
+        canonical_posed = self.skin(canonical, avatar, signal)
+        posed = canonical_posed
+        if corrections is not None:
+            posed = self.skin(apply_offsets(canonical, corrections), avatar, signal)
+        homes = self.anchors_of(avatar.betas).repeat_interleave(self.config.gaussians_per_anchor, dim=1)
+        return Reconstruction(avatar, avatar.canonical.means - homes, predicted, canonical_posed, posed, corrections)
+
+    def expression_from_actions(self, actions: Float[Tensor, "*batch 52"]) -> Float[Tensor, "*batch E"]:
+        """epsilon of facial actions in [0, 1], in the order of `lca_mini.body.ACTIONS`."""
+        return self.action_map(actions)
+
+    def expression_from_faces(self, face_images: Float[Tensor, "*batch 3 h w"]) -> Float[Tensor, "*batch E"]:
+        """epsilon of face crops, sRGB [0, 1]."""
+        return self.expression_encoder(face_images)
+
+    def find_faces(self, images: Float[Tensor, "*batch 3 H W"]) -> Float[Tensor, "*batch 3"]:
+        """Face boxes (cx, cy, side) of square body images, in fractions of the side."""
+        return self.face_finder(images)
+
+    def reconstruct(
+        self,
+        images: Float[Tensor, "B S 3 H W"],
+        face_images: Float[Tensor, "B S 3 h w"],
+        image_mask: Bool[Tensor, "B S"] | None,
+        betas: Float[Tensor, "B K"] | None,
+    ) -> tuple[Avatar, Float[Tensor, "B K"]]:
+        """`encode` without its checks, and the predicted betas, which it makes in any case."""
+        fused_tokens = self.fuse(images, face_images, image_mask)
+        with torch.autocast(images.device.type, enabled=False):
+            predicted = self.betas_head(fused_tokens.mean(dim=1))
+            betas = predicted if betas is None else betas
+            canonical = self.canonical_branch(fused_tokens, self.anchors_of(betas))
+            token_features = fused_tokens[..., :0]
+            if self.correction_branch is not None:
+                token_features = self.correction_branch.token_half(fused_tokens)
+        return Avatar(fused_tokens, token_features, canonical, betas), predicted
+
+    def fuse(
+        self,
+        images: Float[Tensor, "B S 3 H W"],
+        face_images: Float[Tensor, "B S 3 h w"],
+        image_mask: Bool[Tensor, "B S"] | None,
+    ) -> Float[Tensor, "B M D"]:
+        """Tokens of pictures and anchors through the transformer."""
+        encoder, streams, grids = self.image_encoder, [], []
+        for pictures in (images, face_images):
+            streams.append(encoder(pictures.flatten(0, 1)).unflatten(0, pictures.shape[:2]))
+            grids.append(encoder.grid(*pictures.shape[-2:]))
+        image_tokens = self.image_tokens(*streams, *grids)
+        segments = tuple(rows * columns for rows, columns in grids)
+        geometry_tokens = self.geometry_tokens(self.anchors.points)
+        return self.transformer(image_tokens, geometry_tokens, segments, image_mask).float()
+
+    def correct(self, avatar: Avatar, signal: DrivingSignal) -> GaussianOffsets | None:
+        """What the correction branch adds in these frames; None without one."""
+        if self.correction_branch is None:
+            return None
+        features = avatar.token_features
+        with torch.autocast(features.device.type, enabled=False):
+            return self.correction_branch(features if signal.pose.dim() == 3 else features[:, None], signal)
+
+    def skin(self, gaussians: Gaussians, avatar: Avatar, signal: DrivingSignal) -> Gaussians:
+        """Linear blend skinning; each Gaussian takes its anchor's weights, the eyes follow the gaze."""
+        with torch.autocast(signal.pose.device.type, enabled=False):
+            pose = torch.cat([signal.pose[..., :23, :], gaze_pose(signal.gaze), signal.pose[..., 25:, :]], dim=-2)
+            joints = rest_joints(self.body, avatar.betas, None)
+            if pose.dim() == 4:
+                joints = joints[:, None].expand(pose.shape)
+            transforms = bone_transforms(pose, joints, self.body.parents)
+            return skin_gaussians(gaussians, self.anchors.skin_weights, transforms, signal.transl)
+
+    def anchors_of(self, betas: Float[Tensor, "B K"]) -> Float[Tensor, "B M 3"]:
+        """Anchors on the bodies of these shapes, T-pose, metres."""
+        return self.anchors.points + torch.einsum("mxk,bk->bmx", self.anchors.shapedirs, betas)
+
+    def parameter_depths(self) -> dict[str, int]:
+        """The depth of each parameter, for layer-wise learning rates: 0 tokens, 1 ... L layers, L + 1 heads."""
+        first = ("image_encoder.", "image_tokens.", "geometry_tokens.")
+        depths: dict[str, int] = {}
+        for name, _ in self.named_parameters():
+            if name.startswith(first):
+                depths[name] = 0
+            elif name.startswith("transformer.layers."):
+                depths[name] = int(name.split(".")[2]) + 1
+            else:
+                depths[name] = self.config.layers + 1
+        return depths
+
+    def check_images(self, images: Tensor, face_images: Tensor, image_mask: Tensor | None) -> None:
+        """Raises: ValueError, one sentence, for what `encode` cannot take."""
+        for what, tensor, side in (("images", images, self.config.image_size),
+                                   ("face_images", face_images, self.config.face_size)):
+            if tensor.dim() != 5 or tensor.shape[2:] != (3, side, side):
+                raise ValueError(f"{what} has shape {list(tensor.shape)}; preset {self.config.preset} reads "
+                                 f"[B S 3 {side} {side}]")
+            if not 1 <= tensor.shape[1] <= MOST_IMAGES:
+                raise ValueError(f"{tensor.shape[1]} {what} were given; an avatar is made from 1 to {MOST_IMAGES}")
+            if not torch.isfinite(tensor).all():
+                raise ValueError(f"{what} holds values that are not finite; pixels must lie in [0, 1]")
+        if images.shape[:2] != face_images.shape[:2]:
+            raise ValueError(f"{list(images.shape[:2])} images and {list(face_images.shape[:2])} face_images (B S) "
+                             "were given; every image needs its own face crop")
+        if image_mask is not None:
+            if image_mask.shape != images.shape[:2] or image_mask.dtype != torch.bool:
+                raise ValueError(f"image_mask must be boolean of shape {list(images.shape[:2])}")
+            if not image_mask.any(dim=1).all():
+                raise ValueError("image_mask leaves a person without any image; keep at least one")
+
+
+def build(config: Config, body: Body) -> LCA:
+    """A new model with random weights: anchors are sampled on the body, always alike."""
+    return LCA(config, body, sample_anchors(body, config.anchors, ANCHOR_SEED))
+
+
+def check_signal(signal: DrivingSignal) -> None:
+    """Raises: ValueError, naming the part, where a driving signal holds numbers that are not finite."""
+    for part in ("pose", "transl", "expression", "gaze"):
+        if not torch.isfinite(getattr(signal, part)).all():
+            raise ValueError(f"the driving signal's {part} holds values that are not finite (NaN or infinity)")
+
+
+def canonical_over_frames(avatar: Avatar, signal: DrivingSignal) -> Gaussians:
+    """The canonical Gaussians, with a frame axis of length one where the signal has frames.
+
+    Raises: ValueError where avatar and signal are of different numbers of people.
+    """
+    people, frames = avatar.betas.shape[0], signal.pose.dim() == 4
+    if signal.pose.shape[0] != people or signal.pose.dim() not in (3, 4):
+        raise ValueError(f"a driving signal with poses {list(signal.pose.shape)} does not fit an avatar of {people} "
+                         "people; [B 55 3] or [B F 55 3] is needed")
+    return avatar.canonical.map(lambda t: t[:, None]) if frames else avatar.canonical

@@ -1,0 +1,170 @@
+"""The encoder: L layers in which image tokens and geometry tokens learn of each other.
+
+Enters: `image_tokens` [B S P D], `geometry_tokens` [1 M D]. Leaves: `fused_tokens` [B M D]. Part of the paper: each
+layer is image attention (self-attention inside each image), geometry attention (self-attention over the anchors) and
+multi-modal attention. A body image and its face crop are two images to image attention, though they share an axis here.
+What differs from the paper: notes on its multi-modal attention disagree, so it is a choice: "joint" self-attention over
+the concatenation of both streams with one set of weights, or "cross", where geometry asks and images answer. Queries
+and keys are normalised per head, for bfloat16. Work that cannot reach the result is not done: the first geometry
+attention runs once for all people, and the last joint attention asks for the geometry tokens alone.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+FUSIONS = ("joint", "cross")
+
+
+class Attention(nn.Module):
+    """Multi-head attention with normalised queries and keys."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Linear(width, width, bias=False)
+        self.key_value = nn.Linear(width, 2 * width, bias=False)
+        self.query_scale = nn.Parameter(torch.ones(width // heads))
+        self.key_scale = nn.Parameter(torch.ones(width // heads))
+        self.out = nn.Linear(width, width, bias=False)
+
+    def forward(
+        self,
+        tokens: Float[Tensor, "B n D"],
+        context: Float[Tensor, "B k D"],
+        key_mask: Bool[Tensor, "B 1 1 k"] | None = None,
+        segments: tuple[int, ...] | None = None,
+    ) -> Float[Tensor, "B n D"]:
+        """Tokens ask, the context answers.
+
+        Args:
+            key_mask: False for keys that nobody may see; None, the fast path, where all are seen.
+            segments: lengths of runs of tokens that see only themselves (self-attention, without mask); None for one.
+        """
+        values_shape = (self.heads, -1)
+        query = self.query(tokens).unflatten(-1, values_shape).transpose(1, 2)
+        key, value = (t.unflatten(-1, values_shape).transpose(1, 2) for t in self.key_value(context).chunk(2, dim=-1))
+        query, key = head_norm(query, self.query_scale), head_norm(key, self.key_scale)
+        if segments is None:
+            mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=key_mask)
+        else:
+            runs = zip(query.split(segments, 2), key.split(segments, 2), value.split(segments, 2))
+            mixed = torch.cat([F.scaled_dot_product_attention(q, k, v) for q, k, v in runs], dim=2)
+        return self.out(mixed.transpose(1, 2).flatten(2))
+
+
+def head_norm(heads: Float[Tensor, "B h n d"], scale: Float[Tensor, "d"]) -> Float[Tensor, "B h n d"]:
+    """Root-mean-square norm of each head's vector, in the dtype that came in."""
+    return F.rms_norm(heads, scale.shape, scale.to(heads.dtype), eps=1e-5).to(heads.dtype)
+
+
+class Block(nn.Module):
+    """Pre-norm attention, then a pre-norm MLP, each added to its input."""
+
+    def __init__(self, width: int, heads: int, mlp_ratio: float) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width, bias=False)
+        self.attention = Attention(width, heads)
+        self.mlp_norm = nn.LayerNorm(width, bias=False)
+        hidden = int(width * mlp_ratio)
+        self.mlp = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
+
+    def forward(
+        self,
+        tokens: Float[Tensor, "B n D"],
+        context: Float[Tensor, "B k D"] | None = None,
+        key_mask: Bool[Tensor, "B 1 1 k"] | None = None,
+        segments: tuple[int, ...] | None = None,
+    ) -> Float[Tensor, "B n D"]:
+        """Arguments as in `Attention`; without a context the tokens see themselves."""
+        normed = self.norm(tokens)
+        seen = normed if context is None else self.norm(context)
+        tokens = tokens + self.attention(normed, seen, key_mask, segments)
+        return tokens + self.mlp(self.mlp_norm(tokens))
+
+
+class Layer(nn.Module):
+    """Image attention, geometry attention, multi-modal attention."""
+
+    def __init__(self, width: int, heads: int, mlp_ratio: float, fusion: str) -> None:
+        super().__init__()
+        self.fusion = fusion
+        self.image = Block(width, heads, mlp_ratio)
+        self.geometry = Block(width, heads, mlp_ratio)
+        self.fuse = Block(width, heads, mlp_ratio)
+
+    def forward(
+        self,
+        image_tokens: Float[Tensor, "B S P D"],
+        geometry_tokens: Float[Tensor, "b M D"],
+        segments: tuple[int, ...],
+        key_mask: Bool[Tensor, "B 1 1 k"] | None,
+        last: bool,
+    ) -> tuple[Float[Tensor, "B S P D"], Float[Tensor, "B M D"]]:
+        """One layer; b is B, or 1 while the geometry tokens are still the same for everybody.
+
+        In the `last` layer the image tokens are returned as they were before multi-modal attention.
+        """
+        people, pictures = image_tokens.shape[:2]
+        image_tokens = self.image(image_tokens.flatten(0, 1), segments=segments).unflatten(0, (people, pictures))
+        geometry_tokens = self.geometry(geometry_tokens).expand(people, -1, -1)
+        seen = image_tokens.flatten(1, 2)
+        if self.fusion == "cross":
+            return image_tokens, self.fuse(geometry_tokens, seen, key_mask)
+        joint = torch.cat([seen, geometry_tokens.to(seen.dtype)], dim=1)
+        if last:
+            return image_tokens, self.fuse(geometry_tokens, joint, key_mask)
+        seen, geometry_tokens = self.fuse(joint, key_mask=key_mask).split((seen.shape[1], geometry_tokens.shape[1]), 1)
+        return seen.unflatten(1, (pictures, -1)), geometry_tokens
+
+
+class Transformer(nn.Module):
+    """L layers and a last norm. `checkpointing` recomputes each layer in the backward pass, to save memory."""
+
+    def __init__(self, layers: int, width: int, heads: int, mlp_ratio: float, fusion: str) -> None:
+        super().__init__()
+        if fusion not in FUSIONS:
+            raise ValueError(f"no multi-modal attention {fusion!r}; choose one of {', '.join(FUSIONS)}")
+        if width % heads:
+            raise ValueError(f"a width of {width} does not divide into {heads} heads")
+        self.fusion = fusion
+        self.checkpointing = False
+        self.layers = nn.ModuleList(Layer(width, heads, mlp_ratio, fusion) for _ in range(layers))
+        self.norm = nn.LayerNorm(width, bias=False)
+        with torch.no_grad():
+            for block in (m for m in self.modules() if isinstance(m, Block)):
+                block.attention.out.weight.mul_((3 * layers) ** -0.5)
+                block.mlp[-1].weight.mul_((3 * layers) ** -0.5)
+
+    def forward(
+        self,
+        image_tokens: Float[Tensor, "B S P D"],
+        geometry_tokens: Float[Tensor, "1 M D"],
+        segments: tuple[int, ...],
+        image_mask: Bool[Tensor, "B S"] | None = None,
+    ) -> Float[Tensor, "B M D"]:
+        """Fuse the two streams.
+
+        Args:
+            segments: how many of the P patches belong to the body image, and how many to the face crop.
+            image_mask: False where a picture is padding. None, not a mask of all True, keeps attention fast.
+        """
+        key_mask = None
+        if image_mask is not None:
+            key_mask = image_mask.repeat_interleave(image_tokens.shape[2], dim=1)
+            if self.fusion == "joint":
+                key_mask = F.pad(key_mask, (0, geometry_tokens.shape[1]), value=True)
+            key_mask = key_mask[:, None, None]
+        for index, layer in enumerate(self.layers):
+            last = index == len(self.layers) - 1
+            if self.checkpointing and torch.is_grad_enabled():
+                image_tokens, geometry_tokens = checkpoint(
+                    layer, image_tokens, geometry_tokens, segments, key_mask, last, use_reentrant=False
+                )
+            else:
+                image_tokens, geometry_tokens = layer(image_tokens, geometry_tokens, segments, key_mask, last)
+        return self.norm(geometry_tokens)

@@ -1,0 +1,56 @@
+"""Expression codes and the face finder."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from lca_mini.model.expression import ActionMap, ExpressionEncoder
+from lca_mini.model.face_finder import FaceFinder, face_finder_loss
+
+
+@pytest.mark.parametrize("face_size", [64, 128, 512])
+def test_expression_codes_are_bounded_and_follow_the_face(face_size: int) -> None:
+    encoder = ExpressionEncoder(face_size, 16, 8)
+    faces = torch.rand(2, 3, 3, face_size, face_size)
+    codes = encoder(faces)
+    assert codes.shape == (2, 3, 16) and codes.abs().max() < 1
+    assert (codes[0] - codes[1]).abs().max() > 1e-4
+    assert encoder(faces[0, 0, :, ::2, ::2]).shape == (16,)
+
+
+def test_no_action_is_the_zero_code() -> None:
+    action_map = ActionMap(52, 16, 32)
+    assert not action_map(torch.zeros(2, 4, 52)).any()
+    codes = action_map(torch.eye(52))
+    assert codes.abs().max() < 1 and torch.linalg.matrix_rank(codes) == 16
+
+
+def test_face_finder_learns_where_a_dark_square_is() -> None:
+    torch.manual_seed(0)
+    finder = FaceFinder()
+    assert sum(p.numel() for p in finder.parameters()) < 0.3e6
+    optimizer = torch.optim.Adam(finder.parameters(), lr=3e-3)
+    generator = torch.Generator().manual_seed(0)
+
+    def batch(count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        centres = 0.3 + 0.4 * torch.rand(count, 2, generator=generator)
+        sides = 0.1 + 0.2 * torch.rand(count, 1, generator=generator)
+        grid = (torch.arange(128) + 0.5) / 128
+        inside = ((grid[None] - centres[:, :, None]).reshape(count, 2, 128).abs() < sides[:, :, None] / 2).float()
+        images = 1 - inside[:, 1, :, None] * inside[:, 0, None, :]
+        return images[:, None].expand(-1, 3, -1, -1).contiguous(), torch.cat([centres, sides], 1)
+
+    held_out, boxes = batch(16)
+    before = face_finder_loss(finder(held_out), boxes).item()
+    for _ in range(40):
+        loss = face_finder_loss(finder((pair := batch(8))[0]), pair[1])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    with torch.no_grad():
+        found = finder(held_out)
+    assert face_finder_loss(found, boxes) < 0.3 * before
+    assert (found[:, :2] - boxes[:, :2]).abs().mean() < 0.05
+    assert face_finder_loss(boxes, boxes) == 0
+    assert finder(torch.rand(2, 3, 3, 64, 64)).shape == (2, 3, 3)
