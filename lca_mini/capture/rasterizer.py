@@ -1,0 +1,195 @@
+"""A triangle rasteriser in plain torch: which triangle does each pixel see, and where on it.
+
+Enters: posed meshes and cameras. Leaves: `Fragments`, a visibility buffer, and after shading (`shading.py`) images by
+`resolve`. It films the synthetic people; the paper films real ones. No gradients: what is filmed is training data.
+
+Every triangle is expanded to the pixels of its bounding box at once; edge tests decide; one `scatter_reduce` over
+64-bit keys (depth above, triangle below) keeps the nearest. Both triangles of a shared edge evaluate the same numbers,
+so that no pixel falls between them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from lca_mini.types import Movable
+
+NEAR = 0.01
+_EMPTY = torch.iinfo(torch.int64).max
+
+
+@dataclass(frozen=True)
+class Fragments(Movable):
+    """What each pixel sees. face: triangle, -1 where empty. bary: weights of its corners, perspective-correct, 0 where
+    empty. depth: camera z, metres, 0 where empty."""
+
+    face: Int[Tensor, "N H W"]
+    bary: Float[Tensor, "N H W 3"]
+    depth: Float[Tensor, "N H W"]
+
+
+@torch.no_grad()
+def rasterize(
+    vertices: Float[Tensor, "N V 3"],
+    faces: Int[Tensor, "F 3"],
+    viewmats: Float[Tensor, "N 4 4"],
+    Ks: Float[Tensor, "N 3 3"],
+    height: int,
+    width: int,
+    face_visible: Bool[Tensor, "N F"] | None = None,
+    max_candidates: int = 1 << 24,
+) -> Fragments:
+    """Visibility of N meshes of one topology, each through its own camera. Both sides of a triangle are seen.
+
+    Args:
+        vertices: world frame, metres.
+        viewmats, Ks: world to camera (OpenCV axes); pixels, the centre of the top left pixel is (0.5, 0.5).
+        face_visible: False hides a triangle (a garment that this person does not wear).
+        max_candidates: bounds memory: pairs of triangle and pixel that are tested at once (about 150 bytes each).
+    Triangles with a corner nearer than 1 cm are dropped.
+    Raises: ValueError where the meshes and cameras differ in number.
+    """
+    if not vertices.shape[0] == viewmats.shape[0] == Ks.shape[0]:
+        raise ValueError(f"{vertices.shape[0]} meshes but {viewmats.shape[0]} viewmats and {Ks.shape[0]} Ks")
+    camera = vertices @ viewmats[:, :3, :3].mT + viewmats[:, None, :3, 3]
+    z = camera[..., 2]
+    inverse = 1 / z.clamp(min=NEAR)
+    screen = (camera * inverse[..., None]) @ Ks.mT
+    screen = torch.cat([screen[..., :2], inverse[..., None]], -1)
+    usable = (z > NEAR)[:, faces].all(-1)
+    if face_visible is not None:
+        usable = usable & face_visible
+    key = visibility(screen, faces, usable, height, width, max_candidates)
+
+    n, y, x = (key != _EMPTY).nonzero(as_tuple=True)
+    face = key[n, y, x] & 0xFFFFFFFF
+    corners = screen[n[:, None], faces[face]]  # [P 3 3]: x, y, 1/z
+    spans = edge_weights(corners[..., :2], torch.stack([x, y], 1) + 0.5)
+    weights = spans * corners[..., 2]
+    total = weights.sum(1)
+    fragments = Fragments(
+        face=torch.where(key != _EMPTY, key & 0xFFFFFFFF, -1),
+        bary=screen.new_zeros(*key.shape, 3),
+        depth=screen.new_zeros(key.shape),
+    )
+    fragments.bary[n, y, x] = weights / total[:, None]
+    fragments.depth[n, y, x] = spans.sum(1) / total
+    return fragments
+
+
+@torch.no_grad()
+def orthographic_depth(
+    points: Float[Tensor, "N V 3"], faces: Int[Tensor, "F 3"], size: int,
+    face_visible: Bool[Tensor, "N F"] | None = None, max_candidates: int = 1 << 24,
+) -> Float[Tensor, "N size size"]:  # fmt: skip
+    """The nearest depth at each pixel of a parallel projection; 1 where empty.
+
+    Args:
+        points: x and y in pixels, z (depth) in [0, 1].
+    """
+    usable = torch.ones_like(points[:, :1, 0], dtype=torch.bool).expand(-1, faces.shape[0])
+    screen = torch.cat([points[..., :2], 2 - points[..., 2:]], -1)
+    key = visibility(screen, faces, usable if face_visible is None else face_visible, size, size, max_candidates)
+    nearness = (0x7FFFFFFF - (key >> 32)).to(torch.int32).view(torch.float32)
+    return torch.where(key != _EMPTY, 2 - nearness, 1.0)
+
+
+def visibility(
+    screen: Float[Tensor, "N V 3"], faces: Int[Tensor, "F 3"], usable: Bool[Tensor, "N F"], height: int, width: int,
+    max_candidates: int,
+) -> Int[Tensor, "N H W"]:  # fmt: skip
+    """The key of the nearest triangle of each pixel: its index in the low 32 bits, int64's maximum where there is none.
+
+    Args:
+        screen: x and y in pixels, and a positive nearness that is affine on the screen (1/z): the largest wins.
+    """
+    images, count = screen.shape[0], faces.shape[0]
+    key = torch.full((images * height * width,), _EMPTY, dtype=torch.int64, device=screen.device)
+    at_once = max(1, max_candidates // max(count, 1))
+    for first in range(0, images, at_once):
+        part = slice(first, min(first + at_once, images))
+        planes, box, pixels = _prepare(screen[part], faces, usable[part], height, width)
+        ends = pixels.cumsum(0)
+        total = int(ends[-1]) if count else 0
+        cuts = [0, len(pixels)]
+        if total > max_candidates:
+            marks = torch.arange(max_candidates, total, max_candidates, device=ends.device)
+            cuts = sorted({0, *torch.searchsorted(ends, marks).tolist(), len(pixels)})
+        for a, b in zip(cuts[:-1], cuts[1:]):
+            size = total if len(cuts) == 2 else int(ends[b - 1] - (ends[a - 1] if a else 0))
+            if size:
+                _test(key, planes[a:b], box[a:b], pixels[a:b], size, a + first * count, count, height, width)
+    return key.view(images, height, width)
+
+
+def _prepare(screen: Tensor, faces: Tensor, usable: Tensor, height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Per image and triangle: edge functions and nearness [T 12], box (x0, y0, width) [T 3], pixels in the box [T]."""
+    corners = screen[:, faces].flatten(0, 1)  # [T 3 3]
+    x, y, nearness = corners.unbind(-1)
+    # an edge runs from its lower vertex index to its higher one, whichever triangle asks
+    start, end = faces[:, [1, 2, 0]], faces[:, [2, 0, 1]]
+    flip = (start > end).repeat(screen.shape[0], 1)
+    ax, bx = x[:, [1, 2, 0]], x[:, [2, 0, 1]]
+    ay, by = y[:, [1, 2, 0]], y[:, [2, 0, 1]]
+    ax, bx = torch.where(flip, bx, ax), torch.where(flip, ax, bx)
+    ay, by = torch.where(flip, by, ay), torch.where(flip, ay, by)
+    dx, dy = ay - by, bx - ax
+    offset = -(dx * ax + dy * ay)
+    area = (x[:, 1] - x[:, 0]) * (y[:, 2] - y[:, 0]) - (y[:, 1] - y[:, 0]) * (x[:, 2] - x[:, 0])
+    sign = torch.where(flip, -1.0, 1.0) * area.sign()[:, None]
+    planes = torch.cat([dx * sign, dy * sign, offset * sign, nearness / area.abs().clamp(min=1e-12)[:, None]], 1)
+
+    x0 = (x.amin(1) - 0.5).ceil().clamp(0, width).int()
+    y0 = (y.amin(1) - 0.5).ceil().clamp(0, height).int()
+    wide = (x.amax(1) - 0.5).floor().clamp(-1, width - 1).int() + 1 - x0
+    tall = (y.amax(1) - 0.5).floor().clamp(-1, height - 1).int() + 1 - y0
+    pixels = wide.clamp(min=0) * tall.clamp(min=0) * (usable.flatten() & (area != 0))
+    return planes, torch.stack([x0, y0, wide], 1), pixels.long()
+
+
+def _test(
+    key: Tensor, planes: Tensor, box: Tensor, pixels: Tensor, size: int, first: int, count: int, height: int, width: int
+) -> None:
+    """Test `size` pairs of triangle and pixel, and lower `key` in place where a triangle is nearer."""
+    triangle = torch.repeat_interleave(pixels, output_size=size)
+    start = pixels.cumsum(0) - pixels
+    local = (torch.arange(size, device=key.device) - start[triangle]).int()
+    x0, y0, wide = box[triangle].unbind(1)
+    row = local // wide
+    px, py = x0 + (local - row * wide), y0 + row
+    p = planes[triangle]
+    weights = p[:, :3] * (px + 0.5)[:, None] + p[:, 3:6] * (py + 0.5)[:, None] + p[:, 6:9]
+    inside = (weights >= 0).all(1).nonzero().squeeze(1)
+    nearness = (weights[inside] * p[inside, 9:]).sum(1).clamp(min=0)
+    triangle = triangle[inside] + first
+    image = triangle // count
+    value = ((0x7FFFFFFF - nearness.view(torch.int32)).long() << 32) | (triangle - image * count)
+    where = (image * height + py[inside]) * width + px[inside]
+    key.scatter_reduce_(0, where, value, "amin")
+
+
+def edge_weights(corners: Float[Tensor, "P 3 2"], points: Float[Tensor, "P 2"]) -> Float[Tensor, "P 3"]:
+    """Twice the signed areas that a point spans with the edges opposite to each corner."""
+    a, b = corners[:, [1, 2, 0]] - points[:, None], corners[:, [2, 0, 1]] - points[:, None]
+    return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
+
+
+def visible_points(fragments: Fragments) -> tuple[Int[Tensor, " P"], Int[Tensor, " P"], Int[Tensor, " P"]]:
+    """Image, row and column of every covered pixel, so that shading is computed only there."""
+    return (fragments.face >= 0).nonzero(as_tuple=True)
+
+
+def interpolate(
+    values: Float[Tensor, "N V D"] | Float[Tensor, "V D"],
+    faces: Int[Tensor, "F 3"],
+    fragments: Fragments,
+    points: tuple[Tensor, Tensor, Tensor],
+) -> Float[Tensor, "P D"]:
+    """Vertex values at covered pixels; one set of values for all images, or one an image."""
+    corners = faces[fragments.face[points]]
+    gathered = values[corners] if values.dim() == 2 else values[points[0][:, None], corners]
+    return (gathered * fragments.bary[points][..., None]).sum(1)

@@ -1,0 +1,242 @@
+"""Light on covered pixels, and from linear light to a picture.
+
+Enters: what the rasteriser found at each covered pixel (normals, albedo, ...) and one `Light` an image. Leaves: sRGB
+images over a background, and coverage masks. It lights the synthetic people; the paper's are filmed by real cameras.
+
+One sun with a shadow map, a sky above and a ground below. `Light` is exposed so that a white shirt in full sun stays
+below 1: nothing clips.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from lca_mini.capture.chance import uniforms
+from lca_mini.capture.rasterizer import orthographic_depth
+from lca_mini.types import Movable
+
+KNEE = 0.8
+LIGHT_KINDS = ("wild", "studio")
+_MOODS = (  # colours of sun, sky and ground (linear), ranges of the sun's elevation (degrees) and of its share of light
+    ((1.00, 0.95, 0.87), (0.78, 0.89, 1.00), (0.55, 0.50, 0.44), (35, 70), (0.40, 0.55)),  # outdoors, noon
+    ((1.00, 0.74, 0.48), (0.80, 0.84, 1.00), (0.62, 0.52, 0.43), (12, 30), (0.35, 0.55)),  # golden hour
+    ((0.95, 0.98, 1.00), (0.96, 0.98, 1.00), (0.50, 0.50, 0.50), (45, 75), (0.12, 0.28)),  # overcast
+    ((1.00, 0.84, 0.64), (1.00, 0.90, 0.76), (0.66, 0.56, 0.46), (30, 65), (0.28, 0.45)),  # lamps indoors
+    ((0.94, 0.98, 1.00), (0.96, 1.00, 0.99), (0.58, 0.60, 0.60), (35, 70), (0.25, 0.42)),  # office
+    ((1.00, 0.97, 0.92), (0.88, 0.94, 1.00), (0.52, 0.49, 0.46), (8, 35), (0.48, 0.62)),  # window at the side
+)
+
+
+@dataclass(frozen=True)
+class Light(Movable):
+    """The light of N images, linear. direction: towards the sun, unit, world frame. sun: what a white surface that
+    faces it reflects. sky, ground: the same of a dome that is one colour above and another below."""
+
+    direction: Float[Tensor, "N 3"]
+    sun: Float[Tensor, "N 3"]
+    sky: Float[Tensor, "N 3"]
+    ground: Float[Tensor, "N 3"]
+
+
+def random_lights(seeds: Int[Tensor, " N"], kind: str) -> Light:
+    """One light a seed: "wild" is outdoors, indoors, sun at the side; "studio" an even dome with a weak frontal key.
+
+    Raises: ValueError for another kind.
+    """
+    if kind not in LIGHT_KINDS:
+        raise ValueError(f"no light {kind!r}; choose one of {', '.join(LIGHT_KINDS)}")
+    u = uniforms(seeds, 11, 14)
+    if kind == "wild":
+        moods = torch.tensor([[*a, *b, *c, *d, *e] for a, b, c, d, e in _MOODS], device=seeds.device)
+        mood = moods[(u[:, 0] * len(_MOODS)).long()]
+        tint = 1 + 0.12 * (u[:, 5:14] - 0.5)
+        sun, sky, ground = (mood[:, :9] * tint).split(3, 1)
+        elevation = torch.deg2rad(mood[:, 9] + (mood[:, 10] - mood[:, 9]) * u[:, 1])
+        share = mood[:, 11] + (mood[:, 12] - mood[:, 11]) * u[:, 2]
+        azimuth = (2 * u[:, 3] - 1) * math.radians(105)
+        exposure = 0.80 + 0.16 * u[:, 4]
+    else:
+        sun, sky, ground = (torch.ones_like(u[:, :3]), torch.ones_like(u[:, :3]), torch.full_like(u[:, :3], 0.72))
+        elevation = torch.deg2rad(25 + 20 * u[:, 1])
+        share = 0.22 + 0.12 * u[:, 2]
+        azimuth = (2 * u[:, 3] - 1) * math.radians(40)
+        exposure = 0.85 + 0.05 * u[:, 4]
+    flat = elevation.cos()
+    direction = torch.stack([azimuth.sin() * flat, elevation.sin(), azimuth.cos() * flat], 1)
+    key, fill = share[:, None], 1 - share[:, None]
+    return expose(Light(direction, sun * key, sky * fill, ground * fill), exposure)
+
+
+def expose(light: Light, level: Float[Tensor, " N"]) -> Light:
+    """Scale lights so that white in full sun reflects `level` in its brightest channel."""
+    full = light.sun + _dome(light.direction, light.sky, light.ground)
+    gain = (level / full.amax(1))[:, None]
+    return Light(light.direction, light.sun * gain, light.sky * gain, light.ground * gain)
+
+
+def shade(
+    normals: Float[Tensor, "P 3"],
+    to_viewer: Float[Tensor, "P 3"],
+    albedo: Float[Tensor, "P 3"],
+    specular: Float[Tensor, " P"],
+    roughness: Float[Tensor, " P"],
+    wrap: Float[Tensor, " P"],
+    sunlight: Float[Tensor, " P"],
+    light: Light,
+    image: Int[Tensor, " P"],
+) -> Float[Tensor, "P 3"]:
+    """Linear light that leaves covered points: Lambert, a GGX highlight, and the dome.
+
+    Args:
+        normals, to_viewer: unit, world frame; a normal that looks away is flipped (cloth has two sides).
+        albedo: linear.
+        specular: strength of the highlight; 1 is a dielectric's 4 % at normal incidence.
+        roughness: (0, 1].
+        wrap: how far light creeps round the terminator, red first (0 none, about 0.3 skin).
+        sunlight: share of the sun that arrives (`sun_visibility`).
+        image: which light each point stands in.
+    """
+    normals = torch.where((normals * to_viewer).sum(1, keepdim=True) < 0, -normals, normals)
+    direction, sun = light.direction[image], light.sun[image]
+    sky, ground = light.sky[image], light.ground[image]
+    cosine = (normals * direction).sum(1, keepdim=True)
+    creep = wrap[:, None] * normals.new_tensor([1.0, 0.45, 0.3])
+    lambert = ((cosine + creep) / (1 + creep)).clamp(min=0)
+    sun = sun * sunlight[:, None]
+
+    half = F.normalize(direction + to_viewer, dim=1)
+    alpha2 = roughness.clamp(min=0.05).pow(4)
+    d = alpha2 / ((normals * half).sum(1).square() * (alpha2 - 1) + 1).square()
+    facing = (normals * to_viewer).sum(1).clamp(min=0.02)
+    reach = (direction * half).sum(1).clamp(min=0.3)
+    highlight = specular * 0.04 * d / (4 * reach.square()) * cosine[:, 0].clamp(min=0)
+    mirror = 2 * facing[:, None] * normals - to_viewer
+    rim = specular * 0.04 * (1 + 4 * (1 - facing).pow(5)) * (1 - 0.6 * roughness)
+    diffuse = albedo * (lambert * sun + _dome(normals, sky, ground))
+    return diffuse + highlight[:, None] * sun + rim[:, None] * _dome(mirror, sky, ground)
+
+
+def vertex_normals(vertices: Float[Tensor, "N V 3"], faces: Int[Tensor, "F 3"]) -> Float[Tensor, "N V 3"]:
+    """Area-weighted unit normals; outward where faces are counter-clockwise seen from outside."""
+    a, b, c = vertices[:, faces].unbind(2)
+    across = torch.linalg.cross(b - a, c - a, dim=-1)
+    total = torch.zeros_like(vertices)
+    for corner in range(3):
+        total.index_add_(1, faces[:, corner], across)
+    return F.normalize(total, dim=-1)
+
+
+@dataclass(frozen=True)
+class ShadowMap(Movable):
+    """Depth seen from the sun. project: world to texels and depth in [0, 1]. texel: metres. depth_range: metres."""
+
+    depth: Float[Tensor, "N S S"]
+    project: Float[Tensor, "N 3 4"]
+    texel: Float[Tensor, " N"]
+    depth_range: Float[Tensor, " N"]
+
+
+@torch.no_grad()
+def shadow_map(
+    vertices: Float[Tensor, "N V 3"], faces: Int[Tensor, "F 3"], direction: Float[Tensor, "N 3"], size: int = 256,
+    face_visible: Bool[Tensor, "N F"] | None = None,
+) -> ShadowMap:  # fmt: skip
+    """Rasterise N meshes from their suns, each fitted to its mesh."""
+    aside = torch.tensor([0.31, 0.0, 0.95], device=vertices.device).expand_as(direction)
+    right = F.normalize(torch.linalg.cross(direction, aside, dim=-1), dim=-1)
+    up = torch.linalg.cross(direction, right, dim=-1)
+    axes = torch.stack([right, up, -direction], 1)  # [N 3 3]
+    seen = vertices @ axes.mT
+    low, high = seen.amin(1), seen.amax(1)
+    side = (high - low)[:, :2].amax(1) * (size / (size - 6))
+    middle = (low + high)[:, :2] / 2
+    depth_range = (high - low)[:, 2] * 1.02 + 1e-3
+    scale = torch.stack([size / side, size / side, 1 / depth_range], 1)
+    shift = torch.cat([size / 2 - middle * scale[:, :2], (0.005 - low[:, 2:] / depth_range[:, None])], 1)
+    project = torch.cat([axes * scale[..., None], shift[..., None]], 2)
+    texels = vertices @ project[..., :3].mT + project[:, None, :, 3]
+    return ShadowMap(orthographic_depth(texels, faces, size, face_visible), project, side / size, depth_range)
+
+
+def sun_visibility(
+    shadows: ShadowMap, points: Float[Tensor, "P 3"], normals: Float[Tensor, "P 3"], image: Int[Tensor, " P"]
+) -> Float[Tensor, " P"]:
+    """Share of the sun that arrives at points: 3 x 3 taps with a tent's weights, 1 lit, 0 in shadow.
+
+    Args:
+        normals: unit; the side that the sun does not see is shaded by its Lambert term.
+    """
+    size = shadows.depth.shape[-1]
+    toward = -F.normalize(shadows.project[image][:, 2, :3], dim=1)
+    outward = torch.where((normals * toward).sum(1, keepdim=True) < 0, -normals, normals)
+    lifted = points + outward * (1.6 * shadows.texel[image] + 0.002)[:, None]
+    project = shadows.project[image]
+    at = (project[..., :3] @ lifted[..., None])[..., 0] + project[..., 3]
+    depth = at[:, 2] - 0.004 / shadows.depth_range[image]
+    cell = at[:, :2].floor()
+    part = at[:, :2] - cell
+    weights = torch.stack([1 - part, torch.ones_like(part), part], 1) / 2  # [P 3 taps 2 axes]
+    lit = torch.zeros_like(depth)
+    for j in range(3):
+        row = (cell[:, 1] + j - 1).long().clamp(0, size - 1)
+        for i in range(3):
+            column = (cell[:, 0] + i - 1).long().clamp(0, size - 1)
+            lit = lit + weights[:, i, 0] * weights[:, j, 1] * (shadows.depth[image, row, column] >= depth)
+    return lit
+
+
+def resolve(
+    colors: Float[Tensor, "P 3"],
+    points: tuple[Tensor, Tensor, Tensor],
+    shape: tuple[int, int, int],
+    factor: int = 2,
+    background: tuple[float, float, float] = (1.0, 1.0, 1.0),
+) -> tuple[Float[Tensor, "N 3 h w"], Float[Tensor, "N 1 h w"]]:
+    """From shaded, supersampled pixels to pictures: a box filter in linear light, then a background, then sRGB.
+
+    Args:
+        colors: linear, of the covered pixels.
+        points: image, row and column of each (`visible_points`).
+        shape: images, height and width of the supersampled grid.
+        factor: supersampling along each axis.
+        background: sRGB.
+    Returns: sRGB images [0, 1], and coverage, at (height / factor, width / factor).
+    Raises: ValueError where the grid is no multiple of the factor.
+    """
+    count, height, width = shape
+    if height % factor or width % factor:
+        raise ValueError(f"a grid of {height} x {width} cannot be reduced by {factor}; make it a multiple")
+    n, y, x = points
+    dense = colors.new_zeros(count, height, width, 4)
+    dense[n, y, x] = torch.cat([soft_clip(colors), torch.ones_like(colors[:, :1])], 1)
+    boxes = dense.view(count, height // factor, factor, width // factor, factor, 4).mean((2, 4)).permute(0, 3, 1, 2)
+    coverage = boxes[:, 3:]
+    behind = srgb_to_linear(colors.new_tensor(background))[:, None, None]
+    return linear_to_srgb(boxes[:, :3] + (1 - coverage) * behind), coverage
+
+
+def soft_clip(linear: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+    """The identity up to 0.8, then a smooth shoulder that stays under 1: highlights keep their gradient."""
+    over = (linear - KNEE).clamp(min=0) / (1 - KNEE)
+    return torch.where(linear > KNEE, KNEE + (1 - KNEE) * (1 - torch.exp(-over)), linear.clamp(min=0))
+
+
+def srgb_to_linear(srgb: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+    """IEC 61966-2-1."""
+    return torch.where(srgb <= 0.04045, srgb / 12.92, ((srgb.clamp(min=0) + 0.055) / 1.055).pow(2.4))
+
+
+def linear_to_srgb(linear: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+    """IEC 61966-2-1; the inverse of `srgb_to_linear`."""
+    return torch.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear.clamp(min=0.0031308).pow(1 / 2.4) - 0.055)
+
+
+def _dome(normals: Tensor, sky: Tensor, ground: Tensor) -> Tensor:
+    up = 0.5 + 0.5 * normals[:, 1:2]
+    return ground + (sky - ground) * up
