@@ -43,12 +43,22 @@ def gaze_pose(gaze: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 2 3"]:
     return v * (2 * torch.atan2(s, w) / s)[..., None]
 
 
-@lru_cache
-def _levels(parents: tuple[int, ...]) -> list[list[int]]:
+@lru_cache(maxsize=8)
+def _tree(parents: tuple[int, ...], device: torch.device) -> tuple[Tensor, list[tuple[Tensor, Tensor]], Tensor]:
+    """Parents of all but the root; per depth its joints and where their parents stand in the depth above; the way back."""
     depth: list[int] = []
     for parent in parents:
         depth.append(0 if parent < 0 else depth[parent] + 1)
-    return [[j for j, d in enumerate(depth) if d == level] for level in range(max(depth) + 1)]
+    levels = [[j for j, d in enumerate(depth) if d == level] for level in range(max(depth) + 1)]
+    above = [[]] + levels[:-1]
+    steps = [(level, [up.index(parents[j]) for j in level if parents[j] >= 0]) for level, up in zip(levels, above)]
+    order = [j for level in levels for j in level]
+
+    def tensor(values: list[int]) -> Tensor:
+        return torch.tensor(values, dtype=torch.long, device=device)
+
+    back = [order.index(j) for j in range(len(parents))]
+    return tensor(list(parents[1:])), [(tensor(level), tensor(up)) for level, up in steps], tensor(back)
 
 
 def bone_transforms(
@@ -62,17 +72,15 @@ def bone_transforms(
         parents: index of each joint's parent, -1 for the root; parents come before children.
     """
     joints = joints.expand(pose.shape)
-    step = torch.cat([joints[..., :1, :], joints[..., 1:, :] - joints[..., list(parents[1:]), :]], -2)
+    parent_of, levels, back = _tree(parents, pose.device)
+    step = torch.cat([joints[..., :1, :], joints[..., 1:, :] - joints.index_select(-2, parent_of)], -2)
     local = torch.cat([rotation_matrices(pose), step[..., None]], -1)
-    world: dict[int, Tensor] = {}
-    for level in _levels(parents):  # joints of one depth at once
-        move = local[..., level, :, :]
-        if parents[level[0]] >= 0:
-            up = torch.stack([world[parents[j]] for j in level], -3)
-            moved = up[..., :3] @ move
-            move = torch.cat([moved[..., :3], moved[..., 3:] + up[..., 3:]], -1)
-        world.update(zip(level, move.unbind(-3)))
-    placed = torch.stack([world[j] for j in range(len(parents))], -3)
+    world = [local[..., :1, :, :]]
+    for level, above in levels[1:]:  # all joints of one depth at once
+        up, move = world[-1].index_select(-3, above), local.index_select(-3, level)
+        moved = up[..., :3] @ move
+        world.append(torch.cat([moved[..., :3], moved[..., 3:] + up[..., 3:]], -1))
+    placed = torch.cat(world, -3).index_select(-3, back)
     rotation = placed[..., :3]
     shift = placed[..., 3] - (rotation @ joints[..., None])[..., 0]
     top = torch.cat([rotation, shift[..., None]], -1)
@@ -104,7 +112,7 @@ def linear_blend_skinning(
     if points.shape[-2] != skin_weights.shape[0]:
         raise ValueError(f"{points.shape[-2]} points but skin weights for {skin_weights.shape[0]}")
     blended = blend_transforms(skin_weights, transforms)
-    return (blended[..., :3] @ points[..., None])[..., 0] + blended[..., 3]
+    return (blended[..., :3] * points[..., None, :]).sum(-1) + blended[..., 3]
 
 
 def quaternion_product(a: Float[Tensor, "*batch 4"], b: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 4"]:
@@ -150,7 +158,7 @@ def skin_gaussians(
     blended = blend_transforms(skin_weights, transforms)
     turn = matrix_to_quaternion(blended[..., :3])
     means = gaussians.means.unflatten(-2, group)
-    moved = torch.einsum("...mij,...mgj->...mgi", *_same_batch(blended[..., :3], means)) + blended[..., None, :, 3]
+    moved = (blended[..., None, :, :3] * means[..., None, :]).sum(-1) + blended[..., None, :, 3]
     quats = quaternion_product(turn[..., None, :], gaussians.quats.unflatten(-2, group))
     batch = moved.shape[:-3]
     return replace(
@@ -158,8 +166,3 @@ def skin_gaussians(
         scales=gaussians.scales.expand(*batch, count, 3), opacities=gaussians.opacities.expand(*batch, count),
         colors=gaussians.colors.expand(*batch, count, 3),
     )  # fmt: skip
-
-
-def _same_batch(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    batch = torch.broadcast_shapes(a.shape[:-3], b.shape[:-3])
-    return a.expand(*batch, *a.shape[-3:]), b.expand(*batch, *b.shape[-3:])

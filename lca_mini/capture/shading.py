@@ -173,21 +173,25 @@ def sun_visibility(
         normals: unit; the side that the sun does not see is shaded by its Lambert term.
     """
     size = shadows.depth.shape[-1]
-    toward = -F.normalize(shadows.project[image][:, 2, :3], dim=1)
-    outward = torch.where((normals * toward).sum(1, keepdim=True) < 0, -normals, normals)
-    lifted = points + outward * (1.6 * shadows.texel[image] + 0.002)[:, None]
-    project = shadows.project[image]
-    at = (project[..., :3] @ lifted[..., None])[..., 0] + project[..., 3]
-    depth = at[:, 2] - 0.004 / shadows.depth_range[image]
-    cell = at[:, :2].floor()
-    part = at[:, :2] - cell
-    weights = torch.stack([1 - part, torch.ones_like(part), part], 1) / 2  # [P 3 taps 2 axes]
+    project = shadows.project.flatten(1).T.contiguous()[:, image].view(3, 4, -1)  # columns: gathering short rows is slow on a GPU
+    toward = -F.normalize(project[2, :3], dim=0)
+    normals, points = normals.T, points.T
+    outward = torch.where((normals * toward).sum(0) < 0, -normals, normals)
+    lifted = points + outward * (1.6 * shadows.texel[image] + 0.002)
+    at = (project[:, :3] * lifted).sum(1) + project[:, 3]
+    depth = at[2] - 0.004 / shadows.depth_range[image]
+    cell = at[:2].floor()
+    part = at[:2] - cell
+    weights = torch.stack([1 - part, torch.ones_like(part), part]) / 2  # [3 taps 2 axes P]
+    column, row = cell.long()
+    texels = shadows.depth.flatten()
+    base = image * (size * size)
     lit = torch.zeros_like(depth)
     for j in range(3):
-        row = (cell[:, 1] + j - 1).long().clamp(0, size - 1)
+        y = (row + j - 1).clamp(0, size - 1) * size + base
         for i in range(3):
-            column = (cell[:, 0] + i - 1).long().clamp(0, size - 1)
-            lit = lit + weights[:, i, 0] * weights[:, j, 1] * (shadows.depth[image, row, column] >= depth)
+            x = (column + i - 1).clamp(0, size - 1)
+            lit = lit + weights[i, 0] * weights[j, 1] * (texels[y + x] >= depth)
     return lit
 
 

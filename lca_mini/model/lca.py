@@ -119,11 +119,12 @@ class LCA(nn.Module):
         """
         canonical = canonical_over_frames(avatar, signal)
         corrections = self.correct(avatar, signal)
-        return self.skin(canonical if corrections is None else apply_offsets(canonical, corrections), avatar, signal)
+        corrected = canonical if corrections is None else apply_offsets(canonical, corrections)
+        return self.skin(corrected, self.transforms(avatar, signal), signal)
 
     def canonical_posed(self, avatar: Avatar, signal: DrivingSignal) -> Gaussians:
         """The canonical Gaussians posed without correction (I_cano of eq. 10); shapes as in `drive`."""
-        return self.skin(canonical_over_frames(avatar, signal), avatar, signal)
+        return self.skin(canonical_over_frames(avatar, signal), self.transforms(avatar, signal), signal)
 
     def forward(
         self,
@@ -137,10 +138,11 @@ class LCA(nn.Module):
         avatar, predicted = self.reconstruct(images, face_images, image_mask, betas)
         canonical = canonical_over_frames(avatar, signal)
         corrections = self.correct(avatar, signal)
-        canonical_posed = self.skin(canonical, avatar, signal)
+        transforms = self.transforms(avatar, signal)
+        canonical_posed = self.skin(canonical, transforms, signal)
         posed = canonical_posed
         if corrections is not None:
-            posed = self.skin(apply_offsets(canonical, corrections), avatar, signal)
+            posed = self.skin(apply_offsets(canonical, corrections), transforms, signal)
         homes = self.anchors_of(avatar.betas).repeat_interleave(self.config.gaussians_per_anchor, dim=1)
         return Reconstruction(avatar, avatar.canonical.means - homes, predicted, canonical_posed, posed, corrections)
 
@@ -198,14 +200,18 @@ class LCA(nn.Module):
         with torch.autocast(features.device.type, enabled=False):
             return self.correction_branch(features if signal.pose.dim() == 3 else features[:, None], signal)
 
-    def skin(self, gaussians: Gaussians, avatar: Avatar, signal: DrivingSignal) -> Gaussians:
-        """Linear blend skinning; each Gaussian takes its anchor's weights, the eyes follow the gaze."""
+    def transforms(self, avatar: Avatar, signal: DrivingSignal) -> Float[Tensor, "*batch 55 4 4"]:
+        """Rest to posed transform of each joint; the eyes follow the gaze."""
         with torch.autocast(signal.pose.device.type, enabled=False):
             pose = torch.cat([signal.pose[..., :23, :], gaze_pose(signal.gaze), signal.pose[..., 25:, :]], dim=-2)
             joints = rest_joints(self.body, avatar.betas, None)
             if pose.dim() == 4:
                 joints = joints[:, None].expand(pose.shape)
-            transforms = bone_transforms(pose, joints, self.body.parents)
+            return bone_transforms(pose, joints, self.body.parents)
+
+    def skin(self, gaussians: Gaussians, transforms: Float[Tensor, "*batch 55 4 4"], signal: DrivingSignal) -> Gaussians:
+        """Linear blend skinning; each Gaussian takes its anchor's weights."""
+        with torch.autocast(signal.pose.device.type, enabled=False):
             return skin_gaussians(gaussians, self.anchors.skin_weights, transforms, signal.transl)
 
     def anchors_of(self, betas: Float[Tensor, "B K"]) -> Float[Tensor, "B M 3"]:

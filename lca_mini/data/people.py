@@ -1,0 +1,51 @@
+"""Synthetic people for a stream: who is in a split, and how they are filmed.
+
+Enters: a split's name and sizes. Leaves: the two functions that `SampleStream` takes. It replaces the paper's data,
+which is not public.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from lca_mini.capture.film import sample_people
+from lca_mini.data.stream import Cast, Film
+from lca_mini.people.splits import SPAN, seeds_of
+from lca_mini.types import Sample
+
+
+def cast_of(split: str, people: int = 0) -> Cast:
+    """Positions to seeds of a split. people: how many there are, after which they come again; 0 for all.
+
+    Raises: ValueError for an unknown split, or more people than it has.
+    """
+    first = int(seeds_of(split, 0, people)[0]) if people else int(seeds_of(split, 0, 1)[0])
+
+    def cast(positions: Int[Tensor, "B"]) -> Int[Tensor, "B"]:
+        return first + positions % (people or SPAN)
+
+    return cast
+
+
+def film_with(
+    references: int, targets: int, image_size: int, face_size: int, device: torch.device | str, remember: int = 0
+) -> Film:
+    """Film people on a device with so many reference images and targets each.
+
+    Args: remember: how many steps' samples to keep, so that people who come again need not be filmed again.
+    """
+    at_once = 32 if torch.device(device).type == "cuda" else 4
+    kept: dict[tuple[str, tuple[int, ...]], Sample] = {}
+
+    def film(seeds: Int[Tensor, "B"], kind: str) -> Sample:
+        key = (kind, tuple(seeds.tolist()))
+        if key in kept:
+            return kept[key]
+        sample = sample_people(seeds, kind, references, targets, image_size, face_size, device, at_once)
+        if len(kept) < remember:
+            kept[key] = sample
+        return sample
+
+    return film

@@ -1,0 +1,155 @@
+"""People from seeds: their meshes at rest, and posed.
+
+Enters: seeds; then frames of movement. Leaves: `Crowd`, and world-space vertices over the shared mesh of `wardrobe`.
+Not part of the paper: it films real people, whom one cannot ship.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from lca_mini.body import bone_transforms, gaze_pose, linear_blend_skinning, load_body, rest_joints
+from lca_mini.capture.shading import vertex_normals
+from lca_mini.people import cuts
+from lca_mini.people.hair import beard, scalp
+from lca_mini.people.looks import Looks, looks_of
+from lca_mini.people.noise import noise, smoothstep
+from lca_mini.people.shape import traits_of
+from lca_mini.people.wardrobe import BOTTOM, CURTAIN, LASHES, SHOES, SKIN, SKIRT, TAIL, TOP, Wardrobe, wardrobe
+from lca_mini.types import Movable
+
+MARGIN, COLLAR = 0.03, 0.055
+
+
+@dataclass(frozen=True)
+class Crowd(Movable):
+    """B people. rest: dressed, T-pose, neutral face, metres. visible: which faces of the shared mesh they show."""
+
+    seeds: Int[Tensor, " B"]
+    betas: Float[Tensor, "B K"]
+    rest: Float[Tensor, "B N 3"]
+    visible: Bool[Tensor, "B F"]
+    looks: Looks
+
+
+@torch.no_grad()
+def grow(seeds: Int[Tensor, " B"], device: torch.device | str) -> Crowd:
+    """The people of these seeds: the same on every device and in every batch, to rounding."""
+    traits = traits_of(seeds)
+    looks = looks_of(seeds, traits).to(device)
+    mesh = wardrobe(str(torch.device(device)))
+    betas = traits.betas.to(device)
+    rest = mesh.template + (betas @ mesh.shapedirs.flatten(0, 1).T).unflatten(-1, mesh.template.shape)
+    part = mesh.vertex_part
+    loose = torch.where(part == TOP, looks.loose[:, :1] * 0.9 + 0.1, looks.loose[:, 1:] * 0.6)
+    hairdo = looks.hairdo[:, None]
+    restyle = torch.where(part == TAIL, (hairdo == 8).float(), _shortened(looks)[:, None])
+    rest = rest + loose[..., None] * mesh.fit + restyle[..., None] * mesh.restyle + mesh.sole
+    rest = rest + _thickness(mesh, looks)[..., None] * vertex_normals(rest, mesh.faces)
+    return Crowd(seeds.to(device), betas, rest, visible_faces(mesh, looks), looks)
+
+
+@torch.no_grad()
+def posed(
+    crowd: Crowd, pose: Float[Tensor, "B F 55 3"], transl: Float[Tensor, "B F 3"], gaze: Float[Tensor, "B F 4"],
+    actions: Float[Tensor, "B F 52"],
+) -> Float[Tensor, "B F N 3"]:  # fmt: skip
+    """The crowd's vertices in the world. Facial actions first, then the skeleton, as the body itself moves."""
+    body, mesh = _body(str(pose.device)), wardrobe(str(pose.device))
+    points = crowd.rest[:, None].expand(*pose.shape[:2], -1, -1).clone()
+    points[:, :, mesh.moving] += (actions @ mesh.exprdirs.flatten(0, 1).T).unflatten(-1, (-1, 3))
+    joints = rest_joints(body, crowd.betas[:, None].expand(*pose.shape[:2], -1), actions)
+    full = torch.cat([pose[..., :23, :], gaze_pose(gaze), pose[..., 25:, :]], -2)
+    transforms = bone_transforms(full, joints, body.parents)
+    return linear_blend_skinning(points, mesh.weights, transforms) + transl[..., None, :]
+
+
+_bodies: dict = {}
+
+
+def _body(device: str):
+    if device not in _bodies:
+        _bodies[device] = load_body().to(device)
+    return _bodies[device]
+
+
+def _shortened(looks: Looks) -> Float[Tensor, " B"]:
+    """How far the curtain is pulled up towards a bob."""
+    return torch.where(looks.hairdo == 5, 0.75 + 0.25 * looks.length, 0.35 * looks.length)
+
+
+def _thickness(mesh: Wardrobe, looks: Looks) -> Float[Tensor, "B N"]:
+    """How far each vertex stands off the surface it was made from, metres."""
+    p, part = mesh.template, mesh.vertex_part
+    x, y, z = p.unbind(1)
+    out_on_arm = cuts.along_sleeve(p)
+    loose_top, loose_legs = looks.loose[:, :1], looks.loose[:, 1:]
+    tucked = looks.tucked[:, None]
+    waist = smoothstep(0.25, 0.12, y) * (out_on_arm < 0.19)
+    top = 0.006 + loose_top * (0.006 * smoothstep(0.46, 0.30, y) + 0.012 * smoothstep(0.20, 0.36, out_on_arm))
+    top = torch.where(tucked, top * (1 - 0.6 * waist), top + 0.006 * waist)
+    legs = (
+        0.004
+        + (0.2 + loose_legs) * (0.004 + 0.022 * smoothstep(-0.12, -0.7, y) * (y < -0.1))
+        + 0.010 * smoothstep(-0.70, -0.79, y)
+    )
+    legs = legs + tucked * 0.006 * smoothstep(0.0, 0.08, y)
+    legs = legs * torch.where((x.abs() < 0.05) & (y < -0.05), 0.6, 1.0)
+    zero = torch.zeros_like(loose_top)
+    garment = torch.where(
+        part == TOP, top, torch.where(part == BOTTOM, legs, torch.where(part == SKIRT, 0.006, 0.0) + zero)
+    )
+    garment = torch.where(part == SHOES, 0.004 + zero, garment)
+
+    head = (part == SKIN) & (y > 0.55)
+    ids = head.nonzero()[:, 0]
+    points, masks = p[ids], mesh.masks[ids]
+    people = len(looks.age)
+    flat = (points + looks.phase[:, None]).flatten(0, 1)
+    lumps = noise(flat * 2.2)[:, 0].view(people, -1)
+    curls = noise(flat * 0.55 + 0.3)[:, 3].view(people, -1)
+    height = scalp(points, masks[:, 4], looks.recede[:, None])
+    up = smoothstep(0.68, 0.77, points[:, 1])
+    depth = looks.hair_depth[:, :1] * up + looks.hair_depth[:, 1:] * (1 - up)
+    ramp = smoothstep(0.0, 0.008, height) * 0.35 + smoothstep(0.0, 0.05, height) * 0.65
+    hair = depth * ramp * (1 + 0.14 * lumps + 0.16 * looks.curl[:, None] * curls)
+    whiskers = beard(points, masks[:, 0])
+    garment[:, ids] += hair * looks.grown[:, None] + 0.010 * looks.beard[:, 1:] * smoothstep(0.0, 0.02, whiskers)
+    return garment
+
+
+def visible_faces(mesh: Wardrobe, looks: Looks) -> Bool[Tensor, "B F"]:
+    """Which faces each person shows. What lies deeper than `MARGIN` (at the neck `COLLAR`) under a garment is hidden, so
+    that nothing pokes through in any pose."""
+    centre = mesh.template[mesh.faces].mean(1)
+    part, y, arm = mesh.part, centre[:, 1], cuts.along_sleeve(centre)
+    neck = cuts.necklines(centre).T[looks.neckline]  # [B F]
+    sleeve, hem, waist, leg, skirt, shoe = (c[:, None] for c in looks.cuts.unbind(1))
+    skirted, tucked, hairdo = looks.skirted[:, None], looks.tucked[:, None], looks.hairdo[:, None]
+
+    top = (arm < sleeve) & (y > hem) & (neck < 0)
+    bottom = ~skirted & (y < waist) & (y > leg)
+    skirt_on = skirted & (y > skirt)
+    shoes = y < shoe
+    under_top = (y > hem + MARGIN) & ~tucked
+    lower_end = torch.where(skirted, skirt, leg)
+    waist_end = torch.where(skirted, torch.full_like(waist, 0.12), waist)
+    hidden_skin = (
+        ((y > 0.3) & (arm < sleeve - MARGIN) & (neck < -COLLAR))
+        | ((y < 0.3) & (y > lower_end + MARGIN))
+        | (y < shoe - 0.012)
+    )
+    show = torch.zeros_like(neck, dtype=torch.bool)
+    for index, mask in (
+        (TOP, top & ~(tucked & (y < waist_end - MARGIN))), (BOTTOM, bottom & ~under_top),
+        (SKIRT, skirt_on & ~under_top),
+        (SHOES, shoes & ~(~skirted & (y > leg + MARGIN))), (SKIN, ~hidden_skin),
+        (CURTAIN, (hairdo == 5) | (hairdo == 6)), (TAIL, (hairdo == 7) | (hairdo == 8)),
+        (LASHES, (looks.female[:, None] > 0.5).expand_as(show)),
+    ):  # fmt: skip
+        show = show | ((part == index) & mask)
+    return show | (part == 1) | (part == 2) | (part == 3)

@@ -1,0 +1,8 @@
+"""The training room: losses, metrics, the two stages, and the loop that runs them."""
+
+from lca_mini.training.evaluate import evaluate
+from lca_mini.training.loop import train
+from lca_mini.training.losses import LossWeights
+from lca_mini.training.settings import TrainSettings, notebook_settings
+
+__all__ = ["LossWeights", "TrainSettings", "evaluate", "notebook_settings", "train"]

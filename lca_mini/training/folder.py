@@ -1,0 +1,86 @@
+"""What a run leaves in its folder beside its state: log, summary, and weights ready for `load`.
+
+Enters: a run's numbers and its model. Leaves: `log.jsonl`, `summary.json`, `model.safetensors`. No part of the paper.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lca_mini.export import whole_file
+from lca_mini.model import LCA, save_checkpoint
+from lca_mini.training.optim import Average
+from lca_mini.training.settings import TrainSettings
+from lca_mini.training.state import NAME, read_about
+from lca_mini.training.window import Window
+
+
+def check_folder(settings: TrainSettings) -> Path:
+    """The run's folder, made. Raises: ValueError where it cannot be, or holds another run, or has nothing to resume."""
+    out = Path(settings.out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "log.jsonl").open("a").close()
+    except OSError as error:
+        raise ValueError(f"the folder {str(out)!r} cannot be written ({error}); choose another one") from None
+    if settings.resume:
+        began = read_about(out)["settings"]
+        for name in ("stage", "preset", "seed", "batch", "data", "people", "references", "targets", "echo"):
+            if began[name] != getattr(settings, name):
+                raise ValueError(f"the run in {str(out)!r} was begun with {name} = {began[name]!r}; resume with that")
+    elif (out / NAME).exists():
+        raise ValueError(f"the folder {str(out)!r} holds a run already; resume it, or choose another folder")
+    return out
+
+
+def log_line(
+    out: Path, window: Window, step: int, optimizer: torch.optim.Optimizer, progress: float, seconds: float,
+    people: int, write: bool,
+) -> dict[str, Any]:
+    """Means over the steps since the last line, written to `log.jsonl`; this is where the device is waited for."""
+    rates = [group["lr"] for group in optimizer.param_groups]
+    line = {"step": step, "seconds": round(seconds, 2), "progress": round(progress, 4), "lr": max(rates)}
+    line |= window.close(people)
+    if write:
+        with (out / "log.jsonl").open("a") as log:
+            log.write(json.dumps(line) + "\n")
+    return {key: value for key, value in line.items() if key in ("loss", "psnr", "people_per_s", "lr")}
+
+
+def save_weights(
+    settings: TrainSettings, model: LCA, average: Average | None, out: Path, about: dict[str, Any]
+) -> list[str]:
+    """`model.safetensors`: averaged weights where there is an average, with what made them."""
+    most = int(settings.shard_megabytes * 1e6) or None
+    keep = ("stage", "step", "seconds", "psnr", "loss", "perceptual", "device", "torch", "commit", "settings")
+    if average is not None:
+        average.swap()
+    try:
+        path = out / "model.safetensors"
+        files = save_checkpoint(model, path, {key: about.get(key) for key in keep}, shard_bytes=most)
+    finally:
+        if average is not None:
+            average.swap()
+    return [str(file) for file in files]
+
+
+def write_summary(out: Path, summary: dict[str, Any]) -> None:
+    """`summary.json`, whole or not at all."""
+    with whole_file(out / "summary.json") as path:
+        path.write_text(json.dumps(summary, indent=1) + "\n")
+
+
+def commit() -> str:
+    """The commit of this checkout, or "unknown"."""
+    try:
+        asked = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return "unknown"
+    return asked.stdout.strip() if asked.returncode == 0 else "unknown"

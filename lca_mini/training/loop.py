@@ -1,0 +1,188 @@
+"""The loop: pretrain and posttrain, one and the same, on Accelerate.
+
+Enters: `TrainSettings`. Leaves: in their folder `model.safetensors` (averaged weights, bfloat16, ready for `load`),
+`state/` (everything a resume needs), `log.jsonl`, previews and `summary.json`. Part of the paper: the two
+stages. What differs from the paper: people are filmed on the fly; a run may be bounded by minutes, and the schedule
+follows whichever of steps and minutes is further on. A killed and resumed run bounded by steps equals an uninterrupted
+one. A step whose gradient is not finite changes nothing and is counted; too many of them end the run.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from lca_mini.bench import device_name
+from lca_mini.body import load_body
+from lca_mini.data.people import cast_of, film_with
+from lca_mini.data.stream import Cast, Film, SampleStream
+from lca_mini.export import save_png
+from lca_mini.model import LCA, build, load
+from lca_mini.render import choose_backend
+from lca_mini.training.folder import check_folder, commit, log_line, save_weights, write_summary
+from lca_mini.training.optim import Average, make_optimizer, rate_factor, set_rate, skip_where
+from lca_mini.training.perceptual import perceptual
+from lca_mini.training.settings import TrainSettings
+from lca_mini.training.sheet import sheet_of
+from lca_mini.training.state import load_state, save_state
+from lca_mini.training.step import Learner, Outcome, draw, objective
+from lca_mini.training.window import Window
+from lca_mini.types import Sample
+
+CLOCK_EVERY = 10  # steps between two looks of several processes at one clock: each makes them wait for the device
+REMEMBERED = 64  # people; so few are filmed once, before the clock starts, and kept
+
+
+def train(settings: TrainSettings, film: Film | None = None, cast: Cast | None = None) -> dict[str, Any]:
+    """Run one stage.
+
+    Args:
+        film, cast: other people than the library's synthetic ones; as in `SampleStream`.
+    Returns: what ran and how it went, as in `summary.json`.
+    Raises: ValueError before any work for settings or weights that cannot be used; RuntimeError, naming the seeds,
+        where gradients keep being not finite.
+    """
+    from accelerate import Accelerator
+    from tqdm.auto import tqdm
+
+    on_cpu = settings.device == "cpu" or not torch.cuda.is_available()
+    if settings.device == "cuda" and on_cpu:
+        raise ValueError("there is no CUDA device here; choose device cpu or auto")
+    half = not on_cpu
+    accelerator = Accelerator(mixed_precision="bf16" if half else "no", cpu=on_cpu)
+    device, rank, ranks = accelerator.device, accelerator.process_index, accelerator.num_processes
+    model = make_model(settings).to(device)
+    model.transformer.checkpointing = settings.checkpointing
+    config, weights = model.config, settings.weights
+    net = perceptual(settings.perceptual, device, bfloat16=half) if weights.perceptual > 0 else None
+    out = check_folder(settings)
+    optimizer = make_optimizer(model, settings.lr, settings.decay, settings.weight_decay)
+    average = Average(model, settings.ema) if settings.ema > 0 else None
+    start = load_state(out, model, average, optimizer) if settings.resume else {}
+    if settings.compile:
+        model.transformer.compile()
+    learner, wrapped = accelerator.prepare(Learner(model), optimizer)
+    if film is None:
+        sizes = (settings.references, settings.targets, config.image_size, config.face_size)
+        film = film_with(*sizes, device, remember=2 * settings.people if settings.people <= REMEMBERED else 0)
+    cast = cast or cast_of("train", settings.people)
+    stream = SampleStream(
+        film, cast, settings.kind, settings.batch, rank, ranks, start.get("stream", 0), settings.echo
+    )
+    if settings.people and settings.people <= REMEMBERED:
+        cycle = math.lcm(settings.people, settings.batch * ranks) // (settings.batch * ranks)
+        for step in tqdm(range(cycle * (1 + (settings.kind == "mixed"))), desc="film", leave=False):
+            film(stream.seeds(step), stream.kind_at(step))
+    backend = choose_backend(device) if settings.backend == "auto" else settings.backend
+
+    step, before, bad = start.get("step", 0), start.get("seconds", 0.0), start.get("bad_steps", 0)
+    begun, first_step, stopped, last = time.monotonic(), step, "finished", dict(start.get("last", {}))
+    window = Window(settings.most_bad_steps, bad)
+    sample: Sample | None = None
+    outcome: Outcome | None = None
+
+    def about() -> dict[str, Any]:
+        return {"step": step, "stream": stream.position, "seconds": before + time.monotonic() - begun,
+                "bad_steps": window.bad, "last": last, "settings": settings.to_dict()}
+
+    bar = tqdm(total=settings.steps or None, initial=step, desc=settings.stage, disable=not accelerator.is_main_process)
+    with flag_of_signal() as asked_to_stop, bar:
+        while True:
+            if ranks == 1 or not settings.minutes or (step - first_step) % CLOCK_EVERY == 0:
+                progress = agree(progress_of(settings, step, before + time.monotonic() - begun), ranks, device)
+            if progress >= 1:
+                break
+            set_rate(optimizer, rate_factor(progress, settings.warmup, settings.schedule))
+            sample = next(stream)
+            chance = draw(settings.seed, step, rank, progress, settings.references, settings.targets,
+                          settings.given_betas)
+            outcome = objective(learner(sample, chance), sample, chance, weights, net, backend)
+            wrapped.zero_grad()
+            accelerator.backward(outcome.loss)
+            norm = torch.as_tensor(accelerator.clip_grad_norm_(model.parameters(), settings.clip))
+            skip_where(optimizer, ~torch.isfinite(norm))
+            wrapped.step()
+            if average is not None:
+                average.update(step)
+            window.add(outcome, norm, sample.seeds)
+            step += 1
+            bar.update()
+            ended = asked_to_stop.is_set()
+            if step % settings.log_every == 0 or step == first_step + 1 or ended:
+                last = log_line(out, window, step, optimizer, progress, about()["seconds"], ranks * settings.batch,
+                                accelerator.is_main_process)
+                bar.set_postfix_str(words(last, settings, progress))
+            if accelerator.is_main_process:
+                if settings.preview_every and step % settings.preview_every == 0:
+                    save_png(sheet_of(sample, outcome.renders), out / f"preview_{step:06d}.png")
+                if settings.save_every and step % settings.save_every == 0:
+                    save_state(out, model, average, optimizer, about())
+            if ended:
+                stopped = "signal"
+                break
+    summary = {"stage": settings.stage, "stopped": stopped, "step": step, "seconds": round(about()["seconds"], 2),
+               "people": (step - first_step) * settings.batch * ranks, "bad_steps": window.bad, **last,
+               "perceptual": net.name if net else None, "backend": backend, "device": device_name(device),
+               "torch": torch.__version__, "body": model.body.name, "config": config.to_dict(), "commit": commit(),
+               "parameters": sum(p.numel() for p in model.parameters()), "settings": settings.to_dict()}
+    if accelerator.is_main_process:
+        if step > first_step:
+            save_state(out, model, average, optimizer, about())
+            save_png(sheet_of(sample, outcome.renders), out / f"preview_{step:06d}.png")
+        summary["weights"] = save_weights(settings, model, average, out, summary)
+        write_summary(out, summary)
+    accelerator.wait_for_everyone()
+    return summary
+
+
+def make_model(settings: TrainSettings) -> LCA:
+    """Random weights that follow from the seed, or exactly those of `init`."""
+    if settings.init is not None:
+        return load(settings.init, expect_preset=settings.preset, trainable=True).train()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        return build(settings.config, load_body(num_betas=settings.config.num_betas)).train()
+
+
+def progress_of(settings: TrainSettings, step: int, seconds: float) -> float:
+    """How much of the run is done, 0 to 1, by steps or by minutes, whichever is further on."""
+    by_steps = step / settings.steps if settings.steps else 0.0
+    by_minutes = seconds / 60 / settings.minutes if settings.minutes else 0.0
+    return max(by_steps, by_minutes)
+
+
+def agree(progress: float, ranks: int, device: torch.device) -> float:
+    """The first process's progress, so that all end together."""
+    if ranks == 1:
+        return progress
+    from accelerate.utils import broadcast
+
+    return float(broadcast(torch.tensor(progress, device=device, dtype=torch.float64)))
+
+
+@contextmanager
+def flag_of_signal() -> Iterator[threading.Event]:
+    """An event that SIGTERM and Ctrl-C set, instead of ending the process; in other threads nobody sets it."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+    kept = {which: signal.signal(which, lambda *_: asked.set()) for which in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield asked
+    finally:
+        for which, handler in kept.items():
+            signal.signal(which, handler)
+
+
+def words(line: dict[str, Any], settings: TrainSettings, progress: float) -> str:
+    """The progress bar's right end."""
+    left = f", {settings.minutes * (1 - progress):.1f} min left" if settings.minutes else ""
+    return f"loss {line['loss']}, {line['psnr']} dB, {line['people_per_s']} people/s{left}"

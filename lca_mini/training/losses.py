@@ -1,0 +1,110 @@
+"""The losses: L = L_img(I, I_cano) + L_img(I, I_pose) + lambda L_reg(p, s) (eq. 10 and 12), and what ours add.
+
+Enters: renders over white with their coverage, targets over white with their masks, and one forward pass's numbers.
+Leaves: named terms, unweighted, and their weighted sum. What differs from the paper: L_reg is as in LHM, with our own
+thresholds; SSIM beside the perceptual distance; render and target are laid over the same random colour, one a person,
+so that white clothes and white background are two things; terms for coverage, predicted betas, the face finder, and
+for the two ways to an expression code, which must agree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from lca_mini.training.perceptual import Perceptual, ssim_map
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weight of each term, zero to leave it out. canonical: of L_img(I, I_cano) against L_img(I, I_pose)."""
+
+    l1: float = 1.0
+    perceptual: float = 0.2
+    ssim: float = 0.1
+    mask: float = 0.5
+    canonical: float = 0.5
+    acap: float = 10.0
+    asap: float = 0.01
+    correction: float = 0.2
+    betas: float = 0.02
+    face_finder: float = 0.1
+    align: float = 0.1
+    code: float = 0.001
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if not 0 <= value < float("inf"):
+                raise ValueError(f"the loss weight {name} is {value}; it must be zero or positive")
+
+
+def recolour(
+    images: Float[Tensor, "*batch 3 H W"], coverage: Float[Tensor, "*batch 1 H W"],
+    background: Float[Tensor, "*#batch 3 1 1"],
+) -> Float[Tensor, "*batch 3 H W"]:
+    """Pictures over white, laid over another colour."""
+    return images + (1 - coverage) * (background - 1)
+
+
+def image_loss(
+    images: Float[Tensor, "b 3 H W"], targets: Float[Tensor, "b 3 H W"], net: Perceptual | None, weights: LossWeights
+) -> dict[str, Float[Tensor, ""]]:
+    """L_img (eq. 10): L1, perceptual distance and 1 - SSIM, those of them that have a weight."""
+    terms = {"l1": (images - targets).abs().mean()}
+    if net is not None and weights.perceptual > 0:
+        terms["perceptual"] = net(images, targets).mean()
+    if weights.ssim > 0:
+        terms["ssim"] = 1 - ssim_map(images, targets).mean()
+    return terms
+
+
+def mask_loss(coverage: Float[Tensor, "b 1 H W"], masks: Float[Tensor, "b 1 H W"]) -> Float[Tensor, ""]:
+    """Mean difference of rendered coverage and mask."""
+    return (coverage - masks).abs().mean()
+
+
+def acap_loss(offsets: Float[Tensor, "*batch 3"], reach: float = 0.06) -> Float[Tensor, ""]:
+    """As close as possible (L_reg, eq. 12): how far offsets from the anchors go beyond `reach`, metres, squared.
+
+    Skirts and long hair need more room than LHM's 5 cm, and pay for it slowly.
+    """
+    return F.relu(offsets.norm(dim=-1) - reach).square().mean() / reach
+
+
+def asap_loss(scales: Float[Tensor, "*batch 3"], ratio: float = 6.0) -> Float[Tensor, ""]:
+    """As spherical as possible (L_reg, eq. 12): the logarithm by which longest over shortest axis exceeds `ratio`."""
+    logs = scales.log()
+    return F.relu(logs.amax(-1) - logs.amin(-1) - torch.log(scales.new_tensor(ratio))).mean()
+
+
+def correction_loss(means: Float[Tensor, "*batch 3"], colors: Float[Tensor, "*batch 3"]) -> Float[Tensor, ""]:
+    """Small corrections are better: squared length in units of 10 cm plus squared change of colour, averaged."""
+    return 100 * means.square().sum(-1).mean() + colors.square().sum(-1).mean()
+
+
+def betas_loss(predicted: Float[Tensor, "B K"], betas: Float[Tensor, "B K"]) -> Float[Tensor, ""]:
+    """Huber distance of predicted and true body shape."""
+    return F.smooth_l1_loss(predicted, betas)
+
+
+def align_loss(from_faces: Float[Tensor, "*batch E"], from_actions: Float[Tensor, "*batch E"]) -> Float[Tensor, ""]:
+    """The two expression codes of one face agree: each is drawn to the other, which is held still meanwhile."""
+    return F.mse_loss(from_actions, from_faces.detach()) + F.mse_loss(from_faces, from_actions.detach())
+
+
+def code_loss(from_faces: Float[Tensor, "*batch E"], from_actions: Float[Tensor, "*batch E"]) -> Float[Tensor, ""]:
+    """Codes stay small: mean square."""
+    return from_faces.square().mean() + from_actions.square().mean()
+
+
+def total(terms: dict[str, Float[Tensor, ""]], weights: LossWeights) -> Float[Tensor, ""]:
+    """The weighted sum; a term named "cano_<name>" weighs weights.canonical times weights.<name>."""
+    sums = []
+    for name, term in terms.items():
+        plain = name.removeprefix("cano_")
+        sums.append(term * getattr(weights, plain) * (weights.canonical if name != plain else 1.0))
+    return torch.stack(sums).sum()

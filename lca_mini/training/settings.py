@@ -1,0 +1,122 @@
+"""What one run of training is asked to do, checked before any work.
+
+Enters: numbers and names. Leaves: a frozen `TrainSettings`. Part of the paper: two stages, "pretrain" on wild people
+from random weights, "posttrain" on studio people from the pretrained ones with layer-wise learning-rate decay,
+gamma = 0.65. What differs from the paper: sizes.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from lca_mini.config import Config, preset
+from lca_mini.data.stream import KINDS
+from lca_mini.training.losses import LossWeights
+from lca_mini.training.perceptual import NAMES
+
+STAGES = {"pretrain": "wild", "posttrain": "studio"}  # and the people that each learns from
+SCHEDULES = ("cosine", "constant")
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """One run.
+
+    stage: "pretrain" or "posttrain". init: weights to begin with (a name or path, as `load` takes it); posttrain needs
+    them. data: "wild", "studio", "mixed", or "stage" for the stage's own. people: how many different people there are
+    to learn from; 0 for as many as the split has. steps, minutes: whichever is reached first ends the run, and the
+    learning rate follows whichever is further on; 0 for no limit (one of them is needed). warmup: fraction of the
+    run. gamma: learning rate of a layer over that of the next; 1 for one rate, 0 for the heads alone; None for the
+    stage's own (1 and 0.65). references: most reference images a person. given_betas: fraction of steps that hand the
+    true body shape to the model instead of its own prediction. ema: of the averaged weights, 0 for none. batch: people
+    a step and process. echo: how many steps see the same people, where filming is slower than learning. out: folder
+    for weights, log and previews. resume: go on from the state in `out`.
+    """
+
+    stage: str = "pretrain"
+    preset: str = "mini"
+    out: str = "runs/mini"
+    init: str | None = None
+    resume: bool = False
+    data: str = "stage"
+    people: int = 0
+    batch: int = 16
+    references: int = 8
+    targets: int = 4
+    echo: int = 1
+    steps: int = 0
+    minutes: float = 0.0
+    lr: float = 6e-4
+    schedule: str = "cosine"
+    warmup: float = 0.03
+    gamma: float | None = None
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    ema: float = 0.998
+    given_betas: float = 0.9
+    perceptual: str = "auto"
+    weights: LossWeights = field(default_factory=LossWeights)
+    dual_branch: bool = True
+    image_encoder: str = "patch"
+    compile: bool = False
+    checkpointing: bool = False
+    device: str = "auto"
+    backend: str = "auto"
+    seed: int = 0
+    log_every: int = 20
+    preview_every: int = 500
+    save_every: int = 1000
+    most_bad_steps: int = 20
+    shard_megabytes: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Raises: ValueError, one sentence, for settings that cannot be run."""
+        choices = {"stage": tuple(STAGES), "schedule": SCHEDULES, "data": ("stage", *KINDS),
+                   "perceptual": ("auto", *NAMES), "device": ("auto", "cpu", "cuda")}
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"no {name} {getattr(self, name)!r}; choose one of {', '.join(allowed)}")
+        preset(self.preset)
+        ranges = {"batch": (1, math.inf), "references": (1, 16), "targets": (1, 64), "echo": (1, 64),
+                  "steps": (0, math.inf), "minutes": (0, 1e6), "lr": (0, 1), "warmup": (0, 1), "weight_decay": (0, 10),
+                  "ema": (0, 0.99999), "given_betas": (0, 1), "people": (0, math.inf), "log_every": (1, math.inf),
+                  "preview_every": (0, math.inf), "save_every": (0, math.inf), "most_bad_steps": (0, math.inf),
+                  "shard_megabytes": (0, math.inf), "clip": (1e-6, math.inf), "seed": (0, 2**31)}
+        for name, (low, high) in ranges.items():
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must lie between {low} and {high}")
+        if self.gamma is not None and not 0 <= self.gamma <= 1:
+            raise ValueError(f"gamma is {self.gamma}; it must lie between 0 (heads alone) and 1 (one rate for all)")
+        if not self.steps and not self.minutes:
+            raise ValueError("a run needs an end: give steps, minutes, or both")
+        if self.stage == "posttrain" and self.init is None:
+            raise ValueError("posttrain starts from pretrained weights: name them with init")
+
+    @property
+    def kind(self) -> str:
+        """The people of this run: "wild", "studio" or "mixed"."""
+        return STAGES[self.stage] if self.data == "stage" else self.data
+
+    @property
+    def decay(self) -> float:
+        """gamma, or the stage's own."""
+        return self.gamma if self.gamma is not None else {"pretrain": 1.0, "posttrain": 0.65}[self.stage]
+
+    @property
+    def config(self) -> Config:
+        """The model to make where no weights are given."""
+        return replace(preset(self.preset), dual_branch=self.dual_branch, image_encoder=self.image_encoder)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+def notebook_settings(out: str, minutes: float = 1.0) -> TrainSettings:
+    """Nano on a CPU: four people, small pictures, and a loss that falls visibly within a minute of training."""
+    return TrainSettings(
+        preset="nano", out=out, minutes=minutes, batch=2, references=4, targets=2, lr=2e-3, people=4, ema=0.98,
+        weights=LossWeights(perceptual=0.0), log_every=10, preview_every=0, save_every=0, warmup=0.05, device="cpu",
+    )

@@ -1,0 +1,137 @@
+"""One training step: a `Sample` through the model and the renderer to a loss.
+
+Enters: a `Sample` of B people and what chance decided for this step. Leaves: named loss terms and renders. Part of the
+paper: eq. 10, with I_cano (canonical Gaussians, posed) and I_pose (corrected ones); epsilon comes self-supervised from
+the target's own face crop. What differs from the paper: every other person is driven by its facial actions instead, so
+that both ways to a code learn to drive; some steps hand the model fewer references, some the true body shape; L_img of
+I_cano is taken on one random target a step, not on all, which costs half as much.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from lca_mini.model import LCA, Reconstruction, face_finder_loss
+from lca_mini.render import render
+from lca_mini.training import losses
+from lca_mini.training.losses import LossWeights
+from lca_mini.training.metrics import psnr
+from lca_mini.training.perceptual import Perceptual
+from lca_mini.types import Cameras, DrivingSignal, Gaussians, Movable, Sample
+
+FEWER = (1, 2, 4)  # reference counts beside the most: few different ones, so that a compiled model stays compiled
+SHOW_FEWER = 0.4  # fraction of steps with fewer references
+SHAPE_FIRST = 0.15  # of the run: true betas alone, while the head that predicts them is still wrong
+
+
+@dataclass(frozen=True)
+class Chance:
+    """What a step draws on the host. references: the slice of reference images to use. given_betas: whether the model
+    is told the body shape. faces_first: whether person 0 is driven by its face crop (else by actions), 1 the other way
+    and so on. canonical: which target I_cano is compared on. seed: for what is drawn on the device."""
+
+    references: slice
+    canonical: int
+    given_betas: bool
+    faces_first: bool
+    seed: int
+
+
+def draw(
+    seed: int, step: int, rank: int, progress: float, most: int, targets: int, given_betas: float
+) -> Chance:
+    """A function of its arguments alone, so that a resumed run draws the same. most: reference images there are."""
+    rng = random.Random(f"{seed} {step} {rank}")
+    shared = random.Random(f"{seed} {step}")  # the same on all ranks: shapes agree, and nobody waits
+    fewer = [count for count in FEWER if count < most]
+    count = shared.choice(fewer) if fewer and shared.random() < SHOW_FEWER else most
+    first = rng.randint(0, most - count)
+    given = shared.random() < given_betas or (progress < SHAPE_FIRST and given_betas > 0)
+    return Chance(slice(first, first + count), rng.randrange(targets), given, step % 2 == 0, rng.getrandbits(48))
+
+
+@dataclass(frozen=True)
+class Learned(Movable):
+    """All that a step needs of the networks, in one call, so that whatever wraps them sees it."""
+
+    reconstruction: Reconstruction
+    from_faces: Float[Tensor, "B T E"]
+    from_actions: Float[Tensor, "B T E"]
+    boxes: Float[Tensor, "B S 3"]
+
+
+class Learner(nn.Module):
+    """The model with the forward pass of training."""
+
+    def __init__(self, model: LCA) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, sample: Sample, chance: Chance) -> Learned:
+        """Codes from faces and from actions, reconstruction under one of them, and face boxes."""
+        faces = self.model.expression_from_faces(sample.target_faces)
+        actions = self.model.expression_from_actions(sample.actions)
+        first = torch.arange(len(faces), device=faces.device) % 2 == 0
+        by_face = (first if chance.faces_first else ~first)[:, None, None]
+        signal = DrivingSignal(sample.pose, sample.transl, torch.where(by_face, faces, actions), sample.gaze)
+        images = sample.images[:, chance.references]
+        reconstruction = self.model(
+            images, sample.face_images[:, chance.references], None, sample.betas if chance.given_betas else None, signal
+        )
+        return Learned(reconstruction, faces, actions, self.model.find_faces(images))
+
+
+@dataclass(frozen=True)
+class Outcome(Movable):
+    """renders: of I_pose over white. psnr: their foreground PSNR, dB, mean."""
+
+    loss: Float[Tensor, ""]
+    terms: dict[str, Float[Tensor, ""]]
+    renders: Float[Tensor, "B T 3 H W"]
+    psnr: Float[Tensor, ""]
+
+
+def objective(
+    learned: Learned, sample: Sample, chance: Chance, weights: LossWeights, net: Perceptual | None, backend: str
+) -> Outcome:
+    """Render, compare, regularise (eq. 10 and 12)."""
+    made = learned.reconstruction
+    generator = torch.Generator(sample.targets.device).manual_seed(chance.seed)
+    colour = torch.rand(len(sample.targets), 1, 3, 1, 1, device=sample.targets.device, generator=generator)
+
+    def compare(gaussians: Gaussians, which: slice) -> tuple[dict[str, Tensor], Tensor]:
+        pictures, coverage = draw_targets(gaussians[:, which], sample.cameras[:, which], backend)
+        masks = sample.target_masks[:, which]
+        pair = ((pictures, coverage), (sample.targets[:, which], masks))
+        coloured, targets = (losses.recolour(images, alphas, colour).flatten(0, 1) for images, alphas in pair)
+        terms = losses.image_loss(coloured, targets, net, weights)
+        return terms | {"mask": losses.mask_loss(coverage.flatten(0, 1), masks.flatten(0, 1))}, pictures
+
+    terms, renders = compare(made.posed, slice(None))
+    if made.corrections is not None:
+        terms["correction"] = losses.correction_loss(made.corrections.means, made.corrections.colors)
+        if weights.canonical > 0:
+            one = slice(chance.canonical, chance.canonical + 1)
+            terms |= {f"cano_{name}": term for name, term in compare(made.canonical_posed, one)[0].items()}
+    terms["acap"] = losses.acap_loss(made.offsets)
+    terms["asap"] = losses.asap_loss(made.avatar.canonical.scales)
+    terms["betas"] = losses.betas_loss(made.betas, sample.betas)
+    terms["face_finder"] = face_finder_loss(learned.boxes, sample.face_boxes[:, chance.references])
+    terms["align"] = losses.align_loss(learned.from_faces, learned.from_actions)
+    terms["code"] = losses.code_loss(learned.from_faces, learned.from_actions)
+    with torch.no_grad():
+        quality = psnr(renders, sample.targets, sample.target_masks).mean()
+    return Outcome(losses.total(terms, weights), terms, renders.detach(), quality)
+
+
+def draw_targets(
+    gaussians: Gaussians, cameras: Cameras, backend: str
+) -> tuple[Float[Tensor, "B T 3 H W"], Float[Tensor, "B T 1 H W"]]:
+    """Pictures over white and their coverage, through the camera of each target."""
+    rendering = render(gaussians, cameras, backend=backend)
+    return rendering.colors[:, :, 0].movedim(-1, -3), rendering.alphas[:, :, 0].movedim(-1, -3)

@@ -1,0 +1,76 @@
+"""Film: masks are exact, samples are what they say, the same seed gives the same picture."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from lca_mini.capture.film import film, sample_people
+from lca_mini.capture.motion import random_frames
+from lca_mini.capture.rigs import crop_camera, frame_person, project, wild_cameras
+from lca_mini.capture.shading import random_lights
+from lca_mini.people import grow, posed
+from lca_mini.people.wardrobe import wardrobe
+from lca_mini.types import Cameras
+
+
+@pytest.fixture(scope="module")
+def sample():
+    return sample_people(torch.tensor([5, 6]), "wild", references=2, targets=2, image_size=64, face_size=32)
+
+
+def test_masks_match_the_projected_mesh():
+    seeds = torch.tensor([7])
+    crowd, frames = grow(seeds, "cpu"), random_frames(seeds, 1, "studio")
+    vertices = posed(crowd, frames.pose, frames.transl, frames.gaze, frames.actions)
+    viewmats, Ks = wild_cameras(seeds, vertices.mean(2))
+    Ks = crop_camera(Ks, frame_person(vertices, viewmats, Ks), 128)
+    images, masks = film(
+        crowd, frames, Cameras(viewmats[:, :, None], Ks[:, :, None], 128, 128), random_lights(seeds, "studio")
+    )
+    shown = wardrobe().faces[crowd.visible[0]]
+    centres = project(vertices[0, 0][shown].mean(1), viewmats[0, 0], Ks[0, 0])
+    mask = masks[0, 0, 0, 0]
+    column, row = centres.floor().long().clamp(0, 127).unbind(1)
+    close = torch.nn.functional.max_pool2d(mask[None, None], 3, 1, 1)[0, 0]
+    assert float((close[row, column] > 0).float().mean()) > 0.999
+    seen = torch.zeros(128, 128)
+    seen[row, column] = 1
+    near = torch.nn.functional.max_pool2d(seen[None, None], 7, 1, 3)[0, 0]
+    assert float(((mask > 0) & (near == 0)).float().sum()) == 0
+    empty = (mask == 0)[None].expand(3, -1, -1)
+    torch.testing.assert_close(images[0, 0, 0][empty], torch.ones(int(empty.sum())))
+
+
+def test_sample_has_the_shapes_and_ranges_it_promises(sample):
+    assert sample.images.shape == (2, 2, 3, 64, 64) and sample.face_images.shape == (2, 2, 3, 32, 32)
+    assert sample.targets.shape == (2, 2, 3, 64, 64) and sample.target_masks.shape == (2, 2, 1, 64, 64)
+    assert sample.cameras.viewmats.shape == (2, 2, 1, 4, 4) and sample.cameras.width == 64
+    for pictures in (sample.images, sample.face_images, sample.targets, sample.target_faces, sample.target_masks):
+        assert float(pictures.min()) >= 0 and float(pictures.max()) <= 1 and bool(torch.isfinite(pictures).all())
+    cover = sample.target_masks.mean((2, 3, 4))
+    assert float(cover.min()) > 0.04 and float(cover.max()) < 0.98
+    assert float(sample.face_boxes[..., 2].max()) < 0.6 and float(sample.face_boxes[..., 2].min()) > 0.05
+
+
+def test_faces_lie_where_the_boxes_say(sample):
+    for image, face, box in zip(
+        sample.images.flatten(0, 1), sample.face_images.flatten(0, 1), sample.face_boxes.flatten(0, 1)
+    ):
+        theta = torch.tensor([[box[2], 0, 2 * box[0] - 1], [0, box[2], 2 * box[1] - 1]])[None]
+        grid = torch.nn.functional.affine_grid(theta, [1, 3, 32, 32], align_corners=False)
+        cropped = torch.nn.functional.grid_sample(image[None], grid, padding_mode="border", align_corners=False)[0]
+        blur = lambda x: torch.nn.functional.avg_pool2d(x[None], 8)[0]  # noqa: E731
+        assert float((blur(cropped) - blur(face)).abs().mean()) < 0.08
+
+
+def test_the_same_seed_gives_the_same_pictures_alone_or_in_company(sample):
+    alone = sample_people(torch.tensor([6]), "wild", references=2, targets=2, image_size=64, face_size=32)
+    assert float((alone.images[0] - sample.images[1]).abs().mean()) < 1e-4
+    assert float((alone.targets[0] - sample.targets[1]).abs().mean()) < 1e-4
+    assert float((sample.images[0] - sample.images[1]).abs().mean()) > 0.01
+
+
+def test_an_unknown_kind_is_refused():
+    with pytest.raises(ValueError, match="no capture"):
+        sample_people(torch.tensor([1]), "street")

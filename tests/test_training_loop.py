@@ -1,0 +1,184 @@
+"""The loop: killed and resumed equals uninterrupted, stages connect exactly, bad numbers are skipped and counted."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from dataclasses import replace
+
+import pytest
+import torch
+from model_tiny import tiny_model
+from training_fakes import TARGETS, fake_cast, fake_film
+
+from lca_mini.model import save_checkpoint
+from lca_mini.model.checkpoint import find_files
+from lca_mini.training import loop
+from lca_mini.training.losses import LossWeights
+from lca_mini.training.optim import make_optimizer, rate_factor
+from lca_mini.training.settings import TrainSettings
+from lca_mini.training.state import load_state
+from lca_mini.training.step import draw
+from safetensors.torch import load_file
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    monkeypatch.setattr(loop, "make_model", lambda settings: tiny_model(settings.seed, corrected=False).train())
+    torch.set_num_threads(2)
+
+
+def settings(out, **changes):
+    plain = TrainSettings(
+        preset="nano", out=str(out), batch=2, references=4, targets=TARGETS, steps=6, lr=3e-3, device="cpu",
+        weights=LossWeights(perceptual=0.0), log_every=2, preview_every=0, save_every=0,
+    )
+    return replace(plain, **changes)
+
+
+def run(asked, film=fake_film):
+    return loop.train(asked, film=film, cast=fake_cast)
+
+
+def test_killed_and_resumed_training_equals_uninterrupted_training(tmp_path):
+    run(settings(tmp_path / "whole"))
+
+    def film(seeds, kind):
+        if int(seeds[0]) == 1000 + 2 * 2:  # the third step is the last one that is begun
+            os.kill(os.getpid(), signal.SIGTERM)
+        return fake_film(seeds, kind)
+
+    killed = run(settings(tmp_path / "killed"), film)
+    assert (killed["stopped"], killed["step"]) == ("signal", 3)
+    resumed = run(settings(tmp_path / "killed", resume=True))
+    assert (resumed["stopped"], resumed["step"]) == ("finished", 6)
+    states = [load_file(tmp_path / name / "state" / "state.safetensors") for name in ("whole", "killed")]
+    assert states[0].keys() == states[1].keys() and any(k.startswith("exp_avg_sq.") for k in states[0])
+    for name, tensor in states[0].items():
+        assert torch.equal(tensor, states[1][name]), name
+    weights = [load_file(tmp_path / name / "model.safetensors") for name in ("whole", "killed")]
+    assert all(torch.equal(tensor, weights[1][name]) for name, tensor in weights[0].items())
+
+
+def test_the_loss_falls_and_is_logged(tmp_path):
+    summary = run(settings(tmp_path, steps=30, log_every=5, preview_every=10, people=2),
+                  lambda seeds, kind: fake_film(1000 + seeds % 2, kind))
+    assert [file.name for file in find_files(tmp_path)] == ["model.safetensors"]
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert lines[-1]["loss"] < 0.7 * lines[0]["loss"] and lines[-1]["step"] == summary["step"] == 30
+    assert {"l1", "cano_l1", "mask", "betas", "grad_norm", "psnr", "people_per_s", "lr"} <= lines[-1].keys()
+    assert json.loads((tmp_path / "summary.json").read_text())["people"] == 60
+    assert {f.name for f in tmp_path.glob("preview_*.png")} == {f"preview_{n:06d}.png" for n in (10, 20, 30)}
+
+
+def test_minutes_end_a_run_and_move_its_rate(tmp_path):
+    summary = run(settings(tmp_path, steps=0, minutes=0.03, log_every=1))
+    rates = [json.loads(line)["lr"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert 1.8 <= summary["seconds"] < 10 and rates[-1] < 0.5 * max(rates)
+
+
+def test_steps_that_are_not_finite_change_nothing_and_end_a_run_that_has_too_many(tmp_path):
+    def film(seeds, kind, broken=(1002, 1006)):
+        sample = fake_film(seeds, kind)
+        if int(seeds[0]) in broken:
+            sample = replace(sample, targets=sample.targets * float("nan"))
+        return sample
+
+    summary = run(settings(tmp_path / "some"), film)
+    assert summary["bad_steps"] == 2
+    state = load_file(tmp_path / "some" / "state" / "state.safetensors")
+    assert all(torch.isfinite(t).all() for t in state.values())
+    assert {float(t) for k, t in state.items() if k.startswith("step.")} == {4.0}
+    with pytest.raises(RuntimeError, match="1002, 1003, 1006"):
+        run(settings(tmp_path / "many", most_bad_steps=1), film)
+
+
+def test_posttrain_starts_from_exactly_the_pretrained_weights(tmp_path, monkeypatch):
+    model = tiny_model(3)
+    save_checkpoint(model, tmp_path / "pre.safetensors", {}, dtype=None)
+    init = str(tmp_path / "pre.safetensors")
+    asked = settings(tmp_path / "post", stage="posttrain", init=init, steps=1, lr=0.0, ema=0.0)
+    assert (asked.kind, asked.decay) == ("studio", 0.65)
+    monkeypatch.undo()
+    seen = []
+
+    def load(name, expect_preset, trainable):
+        loaded = tiny_model(9)
+        tensors = load_file(name)
+        loaded.load_state_dict({k: t for k, t in tensors.items() if k != "anchors.points"}, strict=False)
+        seen.append((expect_preset, trainable))
+        return loaded
+
+    monkeypatch.setattr(loop, "load", load)
+    run(asked)
+    assert seen == [("nano", True)]
+    after = load_file(tmp_path / "post" / "state" / "state.safetensors")
+    for name, parameter in model.named_parameters():
+        assert torch.equal(after[f"model.{name}"], parameter), name
+
+
+def test_layers_learn_slower_the_farther_they_are_from_the_output():
+    model = tiny_model()
+    names = {id(p): n for n, p in model.named_parameters()}
+    for gamma in (0.65, 1.0, 0.0):
+        groups = make_optimizer(model, 1e-3, gamma, 0.1).param_groups
+        rates = {names[id(p)]: g["lr"] for g in groups for p in g["params"]}
+        assert rates.keys() == set(names.values())
+        assert rates["canonical_branch.head.2.weight"] == pytest.approx(1e-3)
+        assert rates["transformer.layers.1.fuse.mlp.0.weight"] == pytest.approx(1e-3 * gamma)
+        assert rates["transformer.layers.0.fuse.mlp.0.weight"] == pytest.approx(1e-3 * gamma**2)
+        assert rates["image_encoder.project.weight"] == pytest.approx(1e-3 * gamma**3)
+    assert all(g["weight_decay"] == 0 or p.dim() > 1 for g in groups for p in g["params"])
+
+
+def test_the_schedule_warms_up_and_anneals():
+    assert rate_factor(0.0, 0.1, "cosine") < 0.01
+    assert rate_factor(0.05, 0.1, "cosine") == pytest.approx(0.5)
+    assert rate_factor(0.1, 0.1, "cosine") == 1.0
+    assert rate_factor(0.55, 0.1, "cosine") == pytest.approx(0.5)
+    assert rate_factor(1.0, 0.1, "cosine") == pytest.approx(0.0)
+    assert rate_factor(0.9, 0.1, "constant") == 1.0
+
+
+def test_chance_follows_from_step_and_rank_and_shapes_agree_over_ranks():
+    draws = [draw(0, step, 0, 0.5, 8, 4, 0.5) for step in range(200)]
+    assert draws == [draw(0, step, 0, 0.5, 8, 4, 0.5) for step in range(200)]
+    counts = {d.references.stop - d.references.start for d in draws}
+    assert counts == {1, 2, 4, 8} and all(0 <= d.references.start and d.references.stop <= 8 for d in draws)
+    assert {d.canonical for d in draws} == {0, 1, 2, 3}
+    assert 60 < sum(d.given_betas for d in draws) < 140
+    assert all(d.given_betas for d in (draw(0, step, 0, 0.1, 8, 4, 0.5) for step in range(50)))
+    other = [draw(0, step, 1, 0.5, 8, 4, 0.5) for step in range(200)]
+    assert [o.references.stop - o.references.start for o in other] == [
+        d.references.stop - d.references.start for d in draws
+    ]
+    assert all(o.given_betas == d.given_betas and o.seed != d.seed for o, d in zip(other, draws))
+
+
+@pytest.mark.parametrize("wrong, word", [
+    ({"stage": "finetune"}, "posttrain"), ({"preset": "huge"}, "nano"), ({"steps": 0}, "end"), ({"batch": 0}, "batch"),
+    ({"references": 17}, "references"), ({"gamma": 2.0}, "gamma"), ({"lr": float("nan")}, "lr"),
+    ({"data": "film"}, "studio"), ({"echo": 0}, "echo"),
+    ({"stage": "posttrain"}, "init"), ({"perceptual": "vgg"}, "lpips-vgg"),
+])
+def test_bad_settings_are_refused_before_any_work(tmp_path, wrong, word):
+    with pytest.raises(ValueError, match=word):
+        settings(tmp_path, **wrong)
+
+
+def test_folders_that_cannot_be_used_are_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="cannot be written"):
+        run(settings(tmp_path / "file" / "run"))
+    with pytest.raises(ValueError, match="nothing to resume"):
+        run(settings(tmp_path / "new", resume=True))
+    run(settings(tmp_path / "old", steps=1))
+    with pytest.raises(ValueError, match="holds a run"):
+        run(settings(tmp_path / "old"))
+    with pytest.raises(ValueError, match="batch = 2"):
+        run(settings(tmp_path / "old", batch=3, resume=True))
+    state = tmp_path / "old" / "state" / "state.safetensors"
+    state.write_bytes(state.read_bytes()[:500])
+    with pytest.raises(ValueError, match="cut off"):
+        load_state(tmp_path / "old", tiny_model(), None, make_optimizer(tiny_model(), 1e-3, 1.0, 0.0))

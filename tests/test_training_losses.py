@@ -1,0 +1,135 @@
+"""Losses and metrics: values by hand, and gradients that point the right way."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from lca_mini.training import losses, metrics
+from lca_mini.training.losses import LossWeights
+from lca_mini.training.perceptual import backbone_file, perceptual, ssim_map
+
+
+def pictures(count=2, side=32, seed=0):
+    return torch.rand(count, 3, side, side, generator=torch.Generator().manual_seed(seed))
+
+
+def test_recolouring_shows_the_new_background_only_where_nobody_stands():
+    masks = torch.tensor([0.0, 0.5, 1.0]).view(1, 1, 1, 3)
+    person = torch.tensor([0.2, 0.4, 0.6]).view(1, 3, 1, 1)
+    over_white = masks * person + (1 - masks)
+    blue = torch.tensor([0.0, 0.0, 1.0]).view(1, 3, 1, 1)
+    assert torch.allclose(losses.recolour(over_white, masks, blue), masks * person + (1 - masks) * blue)
+
+
+@pytest.mark.parametrize("name", ["none", "lpips-random-alex"])
+def test_image_losses_are_zero_for_equals_and_fall_along_their_gradient(name):
+    net = None if name == "none" else perceptual(name)
+    targets, images = pictures(side=64), pictures(side=64, seed=1).requires_grad_()
+    weights = LossWeights()
+    same = losses.image_loss(targets, targets, net, weights)
+    assert all(abs(float(term)) < 1e-5 for term in same.values())
+    terms = losses.image_loss(images, targets, net, weights)
+    assert ("perceptual" in terms) == (net is not None)
+    for term in terms.values():
+        (gradient,) = torch.autograd.grad(term, images, retain_graph=True)
+        assert torch.isfinite(gradient).all() and gradient.abs().sum() > 0
+        index = list(terms.values()).index(term)
+        step = 1e-2 * float(term.detach()) / gradient.square().sum()
+        lower = list(losses.image_loss(images.detach() - step * gradient, targets, net, weights).values())[index]
+        assert lower < term
+
+
+def test_regularisers_are_hinges():
+    offsets = torch.tensor([[0.0, 0.05, 0.0], [0.0, 0.0, 0.16]], requires_grad=True)
+    loss = losses.acap_loss(offsets, reach=0.06)
+    assert loss.item() == pytest.approx(0.1**2 / 2 / 0.06)
+    (gradient,) = torch.autograd.grad(loss, offsets)
+    assert torch.all(gradient[0] == 0) and gradient[1, 2] > 0
+    scales = torch.tensor([[0.01, 0.01, 0.02], [0.001, 0.01, 0.024]], requires_grad=True)
+    loss = losses.asap_loss(scales, ratio=6.0)
+    assert loss.item() == pytest.approx(math.log(4) / 2, rel=1e-5)
+    (gradient,) = torch.autograd.grad(loss, scales)
+    assert torch.all(gradient[0] == 0) and gradient[1, 0] < 0 < gradient[1, 2]
+
+
+def test_alignment_draws_each_code_to_the_other_held_still():
+    face, action = torch.zeros(4, requires_grad=True), torch.ones(4, requires_grad=True)
+    to_face, to_action = torch.autograd.grad(losses.align_loss(face, action), (face, action))
+    assert torch.all(to_face < 0) and torch.all(to_action > 0)
+
+
+def test_the_total_weighs_every_term_once():
+    terms = {"l1": torch.tensor(2.0), "cano_l1": torch.tensor(3.0), "betas": torch.tensor(5.0)}
+    weights = LossWeights(l1=0.5, canonical=0.1, betas=2.0)
+    assert losses.total(terms, weights).item() == pytest.approx(0.5 * 2 + 0.5 * 0.1 * 3 + 2 * 5)
+    with pytest.raises(ValueError, match="betas"):
+        LossWeights(betas=-1.0)
+
+
+def test_random_perceptual_is_the_same_every_time_and_says_that_it_is_random(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    images, targets = pictures(side=64), pictures(side=64, seed=1)
+    torch.manual_seed(7)
+    before = torch.get_rng_state()
+    first, second = perceptual("lpips-random-alex"), perceptual("auto")
+    assert torch.equal(torch.get_rng_state(), before)
+    assert second.name == "lpips-random-alex" and "lpips-random-alex" in capsys.readouterr().out
+    assert torch.equal(first(images, targets), second(images, targets))
+    assert not any(p.requires_grad for p in first.parameters())
+    small, large = (images + s * (targets - images) for s in (0.1, 0.5))
+    assert torch.all(first(small, images) < first(large, images))
+
+
+def test_a_published_backbone_that_cannot_be_had_is_one_sentence(monkeypatch, tmp_path):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+
+    def offline(*args, **kwargs):
+        raise OSError("no network")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+    with pytest.raises(ValueError, match="lpips-random-alex") as error:
+        perceptual("lpips-alex")
+    assert backbone_file("alex").name in str(error.value)
+    with pytest.raises(ValueError, match="choose"):
+        perceptual("vgg")
+
+
+def test_ssim_by_hand():
+    flat = torch.full((1, 1, 20, 20), 0.5)
+    c1 = 0.01**2
+    assert torch.allclose(ssim_map(flat, flat + 0.2), torch.tensor((2 * 0.35 + c1) / (0.25 + 0.49 + c1)), atol=1e-4)
+    images = pictures()
+    assert torch.allclose(ssim_map(images, images), torch.ones(()), atol=1e-4)
+    assert ssim_map(images, 1 - images).mean() < 0
+    with pytest.raises(ValueError):
+        ssim_map(images[..., :4], images[..., :4])
+
+
+def test_metrics_look_at_the_foreground_alone():
+    targets, masks = torch.full((2, 3, 32, 32), 0.5), torch.zeros(2, 1, 32, 32)
+    masks[..., 8:16, 8:16] = 1
+    renders = targets + 0.1 * masks + 0.5 * (1 - masks)
+    renders[1] = targets[1] + 0.3 * (1 - masks[1])
+    assert metrics.psnr(renders, targets, masks).tolist() == pytest.approx([20.0, 100.0], abs=1e-3)
+    assert metrics.l1(renders, targets, masks).tolist() == pytest.approx([0.1, 0.0], abs=1e-6)
+    assert metrics.ssim(renders, renders, masks).tolist() == pytest.approx([1.0, 1.0], abs=1e-4)
+    assert metrics.psnr(renders[:, None], targets[:, None], masks[:, None]).shape == (2, 1)
+
+
+def test_lpips_looks_at_the_square_round_the_person():
+    net = perceptual("lpips-random-alex")
+    targets, masks = pictures(2, 128), torch.zeros(2, 1, 128, 128)
+    masks[..., 10:80, 40:60] = 1
+    rows, columns = metrics.square_round(masks[0])
+    assert (rows, columns) == (slice(10, 80), slice(15, 85))
+    outside, inside = targets.clone(), targets.clone()
+    outside[..., 90:] = 0
+    inside[..., 40:60] = 0
+    assert torch.all(metrics.lpips(net, outside, targets, masks) == 0)
+    assert torch.all(metrics.lpips(net, inside, targets, masks) > 0)
+    corner = torch.zeros(1, 128, 128)
+    corner[:, :5, 120:] = 1
+    assert metrics.square_round(corner) == (slice(0, 64), slice(64, 128))
