@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 
-from lca_mini.body import PARENTS, Anchors, Body
+from lca_mini.body import PARENTS, Anchors, Body, anchors_at
 from lca_mini.config import Config, preset
 from lca_mini.model.lca import LCA
 from lca_mini.types import DrivingSignal
@@ -21,15 +21,16 @@ def tiny_config(**changes: object) -> Config:
 
 
 def tiny_body() -> Body:
-    """One triangle a joint, wholly skinned to it."""
+    """One triangle a joint, skinned to it and, at one corner, to another one."""
     generator = torch.Generator().manual_seed(0)
     joints = torch.rand(55, 3, generator=generator) - 0.5
     corners = torch.randn(55, 3, 3, generator=generator) * 0.05
     template = (joints[:, None] + corners).reshape(165, 3)
     shapedirs = 0.01 * torch.randn(165, 3, BETAS, generator=generator)
+    skin = torch.eye(55).repeat_interleave(3, 0)
     exprdirs = 0.01 * torch.randn(165, 3, 52, generator=generator)
     return Body(
-        template=template, shapedirs=shapedirs, exprdirs=exprdirs, skin_weights=torch.eye(55).repeat_interleave(3, 0),
+        template=template, shapedirs=shapedirs, exprdirs=exprdirs, skin_weights=0.5 * (skin + skin.roll(1, 0)),
         joint_template=joints, joint_shapedirs=shapedirs[::3], joint_exprdirs=exprdirs[::3],
         faces=torch.arange(165).reshape(55, 3), uvs=torch.rand(165, 2, generator=generator),
         uv_faces=torch.arange(165).reshape(55, 3), posedirs=None, parents=tuple(PARENTS), name="tiny-0",
@@ -37,18 +38,10 @@ def tiny_body() -> Body:
 
 
 def tiny_anchors(body: Body, count: int) -> Anchors:
-    """The middles of `count` triangles, with blended weights of two joints."""
+    """Random points of random triangles."""
     generator = torch.Generator().manual_seed(1)
     faces = torch.randint(55, (count,), generator=generator)
-    barycentric = torch.full((count, 3), 1 / 3)
-    ids = body.faces[faces]
-    weights = body.skin_weights[ids].mean(1)
-    return Anchors(
-        points=body.template[ids].mean(1) + 0.01 * torch.randn(count, 3, generator=generator),
-        normals=torch.nn.functional.normalize(torch.randn(count, 3, generator=generator), dim=-1),
-        skin_weights=0.5 * (weights + weights.roll(1, 0)), shapedirs=body.shapedirs[ids].mean(1),
-        spacing=torch.full((count,), 0.05), faces=faces, barycentric=barycentric,
-    )
+    return anchors_at(body, faces, torch.softmax(torch.randn(count, 3, generator=generator), dim=1))
 
 
 def tiny_model(seed: int = 0, corrected: bool = True, **changes: object) -> LCA:

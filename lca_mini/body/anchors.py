@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -50,16 +51,23 @@ def sample_anchors(body: Body, count: int, seed: int = 0, oversample: int = 6) -
     barycentric = torch.cat([1 - u.sum(1, keepdim=True), u], 1)
     points = (corners[pick] * barycentric[..., None]).sum(1)
     keep = _farthest(points, magnify[pick], count)
-    pick, barycentric, points = pick[keep], barycentric[keep], points[keep]
-    ids = body.faces[pick]
+    return anchors_at(body, pick[keep], barycentric[keep])
+
+
+def anchors_at(body: Body, faces: Int[Tensor, "M"], barycentric: Float[Tensor, "M 3"]) -> Anchors:
+    """The anchors at these points of the surface: triangles and weights of their corners."""
+    ids = body.faces[faces]
+    corners = body.template[ids]
+    normals = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    points = (corners * barycentric[..., None]).sum(1)
 
     def mix(values: Tensor) -> Tensor:
         return torch.einsum("mc,mc...->m...", barycentric, values[ids])
 
     spacing = torch.cdist(points, points).topk(4, largest=False).values[:, 1:].mean(1)
     return Anchors(
-        points=points, normals=torch.nn.functional.normalize(normals[pick], dim=1), skin_weights=mix(body.skin_weights),
-        shapedirs=mix(body.shapedirs), spacing=spacing, faces=pick, barycentric=barycentric,
+        points=points, normals=torch.nn.functional.normalize(normals, dim=1), skin_weights=mix(body.skin_weights),
+        shapedirs=mix(body.shapedirs), spacing=spacing, faces=faces, barycentric=barycentric,
     )  # fmt: skip
 
 
@@ -81,11 +89,14 @@ def _outside(body: Body) -> Float[Tensor, "F"]:
 
 
 def _farthest(points: Float[Tensor, "P 3"], magnify: Float[Tensor, "P"], count: int) -> Int[Tensor, "M"]:
-    chosen = torch.empty(count, dtype=torch.long)
-    distance = torch.full((len(points),), torch.inf)
+    """In NumPy: thousands of small steps, each of which would wake torch's threads."""
+    cloud, weight = points.numpy(), magnify.square().numpy()
+    chosen = np.empty(count, dtype=np.int64)
+    distance = np.full(len(cloud), np.inf, dtype=np.float32)
     index = 0
     for i in range(count):
         chosen[i] = index
-        distance = torch.minimum(distance, (points - points[index]).square().sum(1) * magnify.square())
+        gap = cloud - cloud[index]
+        np.minimum(distance, (gap * gap).sum(1) * weight, out=distance)
         index = int(distance.argmax())
-    return chosen
+    return torch.from_numpy(chosen)

@@ -2,9 +2,8 @@
 
 Enters: a model and metadata; or a name ("mini", "nano": weights that ship in `lca_mini/assets/<name>`) or a path.
 Leaves: one file or numbered shards, written whole or not at all; or a model. The metadata holds the config, the
-body's name, the commit and the format's version; the anchor points are stored too, so that a model is never put on
-another body or other anchors than it was trained with. Weights of frozen image encoders are not stored. No part of
-the paper.
+body's name, the commit and the format's version; where the anchors lie on the body is stored too, so that nothing has
+to be sampled again. Weights of frozen image encoders are not stored. No part of the paper.
 """
 
 from __future__ import annotations
@@ -18,14 +17,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lca_mini.body import Body, load_body
+from lca_mini.body import Anchors, Body, anchors_at, load_body
 from lca_mini.config import PRESETS, Config
-from lca_mini.model.lca import LCA, build
+from lca_mini.model.lca import LCA
 
-FORMAT = "1"
+FORMAT = "2"
 ASSETS = Path(__file__).parents[1] / "assets"
-ANCHOR_POINTS = "anchors.points"
-ANCHOR_TOLERANCE = 1e-4  # metres
+ANCHORS = ("anchors.faces", "anchors.barycentric")
 SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.safetensors")
 
 
@@ -52,7 +50,7 @@ def save_checkpoint(
     if path.suffix != ".safetensors":
         raise ValueError(f"a checkpoint's name must end in .safetensors, unlike {str(path)!r}")
     tensors = {name: t.detach().cpu().to(dtype or t.dtype) for name, t in saved_tensors(model).items()}
-    tensors[ANCHOR_POINTS] = model.anchors.points.detach().cpu().float()
+    tensors |= dict(zip(ANCHORS, (model.anchors.faces.cpu().int(), model.anchors.barycentric.cpu().float())))
     about = {"format": FORMAT, "config": model.config.to_dict(), "body": model.body.name}
     words = {key: json.dumps(value) for key, value in {"commit": "unknown", **metadata, **about}.items()}
     shards = split(tensors, shard_bytes)
@@ -89,7 +87,7 @@ def load(
         body: None for the library's own.
         expect_preset: the preset that the caller can use; None for any.
         trainable: whether parameters ask for gradients; without, `encode` and `drive` build no graph.
-    Raises: ValueError, one sentence, for a missing or cut-off file, another preset, another body or other anchors.
+    Raises: ValueError, one sentence, for a missing or cut-off file, another preset or another body.
     """
     files = find_files(name_or_path)
     about = read_metadata(files[0])
@@ -103,9 +101,10 @@ def load(
     tensors: dict[str, Tensor] = {}
     for file in files:
         tensors |= read_tensors(file)
-    model = build(config, body)
+    anchors = stored_anchors(tensors, config, body, str(name_or_path))
+    model = LCA(config, body, anchors)
     check_tensors(model, tensors, str(name_or_path))
-    model.load_state_dict({name: t for name, t in tensors.items() if name != ANCHOR_POINTS}, strict=False)
+    model.load_state_dict(tensors, strict=False)
     if not trainable:
         model.requires_grad_(False)
     return model.eval().to(device)
@@ -172,10 +171,20 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
         raise ValueError(f"checkpoint {str(file)!r} is cut off or damaged ({error})") from error
 
 
+def stored_anchors(tensors: dict[str, Tensor], config: Config, body: Body, name: str) -> Anchors:
+    """Take the anchors out of a checkpoint's tensors. Raises: ValueError where they are missing or not on this body."""
+    faces, barycentric = (tensors.pop(key, torch.zeros(0)) for key in ANCHORS)
+    if faces.shape != (config.anchors,) or barycentric.shape != (config.anchors, 3):
+        raise ValueError(f"checkpoint {name!r} does not fit its preset {config.preset!r}: it has {len(faces)} anchors "
+                         f"where {config.anchors} are expected")
+    if not 0 <= int(faces.min()) <= int(faces.max()) < len(body.faces):
+        raise ValueError(f"checkpoint {name!r} was trained on another body than {body.name!r}: its anchors lie outside")
+    return anchors_at(body, faces.long(), barycentric)
+
+
 def check_tensors(model: LCA, tensors: dict[str, Tensor], name: str) -> None:
-    """Raises: ValueError where names or shapes are not the model's, or the anchors lie elsewhere."""
+    """Raises: ValueError where names or shapes are not the model's."""
     wanted = {key: tuple(t.shape) for key, t in saved_tensors(model).items()}
-    wanted[ANCHOR_POINTS] = tuple(model.anchors.points.shape)
     have = {key: tuple(t.shape) for key, t in tensors.items()}
     for key in sorted(wanted.keys() | have.keys()):
         if wanted.get(key) != have.get(key):
@@ -184,10 +193,6 @@ def check_tensors(model: LCA, tensors: dict[str, Tensor], name: str) -> None:
                 f"{list(have[key]) if key in have else 'missing'} where "
                 f"{list(wanted[key]) if key in wanted else 'nothing'} is expected"
             )
-    apart = (tensors[ANCHOR_POINTS] - model.anchors.points).abs().max().item()
-    if not apart <= ANCHOR_TOLERANCE:
-        raise ValueError(f"checkpoint {name!r} was trained on another body or other anchors than {model.body.name!r} "
-                         f"has (they lie {1000 * apart:.1f} mm apart)")
 
 
 def saved_tensors(model: LCA) -> dict[str, Tensor]:

@@ -123,8 +123,8 @@ def _thickness(mesh: Wardrobe, looks: Looks) -> Float[Tensor, "B N"]:
 
 
 def visible_faces(mesh: Wardrobe, looks: Looks) -> Bool[Tensor, "B F"]:
-    """Which faces each person shows. What lies deeper than `MARGIN` (at the neck `COLLAR`) under a garment is hidden, so
-    that nothing pokes through in any pose."""
+    """Which faces each person shows. What lies deeper than `MARGIN` (at the neck `COLLAR`) under a garment is hidden,
+    so that nothing pokes through in any pose."""
     centre = mesh.template[mesh.faces].mean(1)
     part, y, arm = mesh.part, centre[:, 1], cuts.along_sleeve(centre)
     neck = cuts.necklines(centre).T[looks.neckline]  # [B F]

@@ -40,10 +40,10 @@ MASKS = ("lips", "inside-mouth", "eyelids", "fingernails", "ears", "light")
 class Wardrobe(Movable):
     """The shared mesh; N vertices, F faces, all of it on the template in its T-pose.
 
-    part: of each face. vertex_part: of each vertex. masks: of `MASKS`, [0, 1]; the last tells how open to light a vertex
-    is. moving: vertices that facial actions move, and exprdirs theirs alone. body_ids: the body's vertex behind each skin, eye or tongue vertex, -1 elsewhere. fit:
-    smooth displacement that makes a garment hang rather than cling. restyle: makes a bob of the
-    curtain, a bun of the tail.
+    part: of each face. vertex_part: of each vertex. masks: of `MASKS`, [0, 1]; the last tells how open to light a
+    vertex is. moving: vertices that facial actions move, and exprdirs theirs alone. body_ids: the body's vertex behind
+    each skin, eye or tongue vertex, -1 elsewhere. fit: smooth displacement that makes a garment hang rather than cling.
+    restyle: makes a bob of the curtain, a bun of the tail.
     sole: displacement of shoe vertices.
     """
 

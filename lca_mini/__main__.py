@@ -1,0 +1,5 @@
+"""`python -m lca_mini`: the same as `lca-mini`."""
+
+from lca_mini.cli import run
+
+run()

@@ -1,0 +1,222 @@
+"""`lca-mini`: the library from a terminal.
+
+Enters: a command line. Leaves: files and lines of text, results as one JSON line, the last. Bad input is one sentence
+on stderr and exit code 2; then nothing was written. No part of the paper.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+DESCRIPTION = """Animatable Gaussian avatars from a few pictures of a person.
+
+Begin with `lca-mini demo`: it takes eight pictures that ship with the package and writes videos of the avatar that the
+model makes from them. Then give it your own: `lca-mini demo --images FOLDER`.
+"""
+
+
+def demo(
+    images: Path | None = None,
+    out: Path = Path("lca_demo"),
+    weights: str = "mini",
+    preset: Literal["nano", "mini", "paper"] | None = None,
+    motion: Path | None = None,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    backend: Literal["auto", "cpu", "gsplat", "reference"] = "auto",
+    size: int = 512,
+    fps: int = 24,
+    frames: int = 288,
+    turn_frames: int = 96,
+) -> None:
+    """From a folder of pictures to a person who turns, talks and moves.
+
+    Writes turntable.mp4, performance.mp4, contact_sheet.png, avatar.ply (for 3DGS viewers) and report.json.
+
+    Args:
+        images: Folder with 1 to 16 pictures of one person: PNG with alpha, or picture.jpg beside picture_mask.png. Left
+            out: eight pictures of a person that the model has never seen.
+        out: Folder to write into.
+        weights: "mini", a .safetensors file, or a folder that holds one.
+        preset: Refuse weights of another preset.
+        motion: An .npz file of SMPL-X poses (poses [F 165], trans [F 3], y up) to perform instead of the built-in clip.
+        device: Where to compute; auto takes the GPU if there is one.
+        backend: What renders; auto takes gsplat on a GPU and our own rasteriser on a CPU.
+        size: Side of a picture, pixels.
+        fps: Frames a second of the videos.
+        frames: Length of the built-in performance.
+        turn_frames: Length of the turntable.
+    """
+    from lca_mini.demo import DemoSettings, run_demo
+
+    settings = DemoSettings(weights, preset, motion, device, backend, size, fps, turn_frames, frames)
+    report = run_demo(images, out, settings)
+    seconds = sum(report["ms"].values()) / 1000
+    print(f"{report['gaussians']} Gaussians, weights {weights}, body {report['body']}, backend {report['backend']} on "
+          f"{report['device']}: {seconds:.0f} s")  # fmt: skip
+    print(f"look at {out / 'contact_sheet.png'} and {out / 'performance.mp4'}")
+
+
+def train(
+    stage: Annotated[Literal["pretrain", "posttrain"], tyro.conf.Positional],
+    out: Path,
+    preset: Literal["nano", "mini", "paper"] = "mini",
+    init: str | None = None,
+    resume: bool = False,
+    data: Literal["stage", "wild", "studio", "mixed"] = "stage",
+    people: int = 0,
+    steps: int = 0,
+    minutes: float = 0.0,
+    batch: int = 16,
+    references: int = 8,
+    targets: int = 4,
+    lr: float = 6e-4,
+    gamma: float | None = None,
+    perceptual: str = "auto",
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    seed: int = 0,
+) -> None:
+    """Train a model: first pretrain on people in the wild, then posttrain on studio captures.
+
+    `lca-mini train pretrain --preset nano --minutes 2 --out runs/first` runs on a laptop. The last line is JSON.
+
+    Args:
+        stage: pretrain starts from random weights, posttrain from pretrained ones (--init).
+        out: Folder for weights, log, previews and the state to resume from.
+        preset: Size of the model.
+        init: Weights to begin with: a name, a .safetensors file or a folder.
+        resume: Go on from the state in --out, exactly.
+        data: Whom to learn from; "stage" is wild for pretrain and studio for posttrain.
+        people: How many different people there are; 0 for no end.
+        steps: Steps to take; 0 for no limit (then give --minutes).
+        minutes: Time to take; 0 for no limit (then give --steps).
+        batch: People a step.
+        references: Most reference images a person.
+        targets: Views a person to reproduce.
+        lr: Peak learning rate.
+        gamma: Learning rate of a layer over that of the next; left out: 1 for pretrain, 0.65 for posttrain.
+        perceptual: auto, lpips-vgg, lpips-alex, or a random-backbone variant lpips-random-alex, lpips-random-vgg.
+        device: Where to compute.
+        seed: Of weights and of everything drawn at random.
+    """
+    from lca_mini.training import TrainSettings
+    from lca_mini.training import train as run_training
+
+    settings = TrainSettings(
+        stage=stage, preset=preset, out=str(out), init=init, resume=resume, data=data, people=people, batch=batch,
+        references=references, targets=targets, steps=steps, minutes=minutes, lr=lr, gamma=gamma, perceptual=perceptual,
+        device=device, seed=seed,
+    )  # fmt: skip
+    print_json(run_training(settings))
+
+
+def evaluate(
+    split: Literal["test-studio", "test-wild"],
+    weights: str = "mini",
+    preset: Literal["nano", "mini", "paper"] | None = None,
+    people: int = 32,
+    views: int = 4,
+    images: int = 8,
+    batch: int = 4,
+    driven_by: Literal["actions", "faces"] = "actions",
+    true_betas: bool = False,
+    lpips: str = "auto",
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    backend: Literal["auto", "cpu", "gsplat", "reference"] = "auto",
+    out: Path | None = None,
+) -> None:
+    """Measure a model on people, views and poses that it has never seen. The last line is JSON.
+
+    Args:
+        split: Which people, and how they are filmed.
+        weights: "mini", a .safetensors file, or a folder that holds one.
+        preset: Refuse weights of another preset.
+        people: How many, from the first of the split.
+        views: Pictures of each to reproduce.
+        images: Pictures of each that the model sees.
+        batch: People at once.
+        driven_by: Facial actions, or the code that the expression encoder reads off the face to be reproduced.
+        true_betas: Tell the model the true body shape.
+        lpips: auto, lpips-vgg, lpips-alex, lpips-random-alex or lpips-random-vgg; the result says which it was.
+        device: Where to compute.
+        backend: What renders.
+        out: Folder for the result as <split>.json and a contact sheet <split>.png.
+    """
+    from lca_mini.demo import choose_device, staged
+    from lca_mini.export import save_png
+    from lca_mini.model import load
+    from lca_mini.training import evaluate as measure
+
+    def run() -> tuple[dict[str, Any], Any]:
+        model = load(weights, choose_device(device), expect_preset=preset)
+        result, sheet = measure(
+            model, split, people, views, images, batch=batch, driven_by=driven_by, true_betas=true_betas, lpips=lpips,
+            backend=backend,
+        )  # fmt: skip
+        return {"weights": weights, **result}, sheet
+
+    if out is None:
+        result = run()[0]
+    else:
+        with staged(out) as work:
+            result, sheet = run()
+            (work / f"{split}.json").write_text(json.dumps(result, indent=2) + "\n")
+            save_png(sheet, work / f"{split}.png")
+    print_json(result)
+
+
+def bench(
+    what: Annotated[Literal["render"], tyro.conf.Positional],
+    backend: Literal["auto", "cpu", "gsplat", "reference"] = "auto",
+    gaussians: int = 65536,
+    size: int = 512,
+    repeats: int = 30,
+    batch: int = 1,
+    device: Literal["cpu", "cuda"] | None = None,
+) -> None:
+    """Time a part of the library: `lca-mini bench render --backend cpu`. The last line is JSON.
+
+    Args:
+        what: render: splatting alone, forward, and forward with backward.
+        backend: What renders.
+        gaussians: Of the figure.
+        size: Side of the picture, pixels.
+        repeats: Timed calls.
+        batch: Figures at once.
+        device: Left out: the one that the backend asks for.
+    """
+    from lca_mini.bench import report_render
+
+    report_render(backend, gaussians, size, repeats, batch, device)
+
+
+COMMANDS = {"demo": demo, "train": train, "eval": evaluate, "bench": bench}
+
+
+def print_json(result: dict[str, Any]) -> None:
+    """One line."""
+    print(json.dumps(result), flush=True)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command line (None for the process's own) and return the exit code."""
+    try:
+        tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="lca-mini", description=DESCRIPTION, args=argv)
+    except ValueError as error:
+        print("lca-mini:", " ".join(str(error).split()), file=sys.stderr)
+        return 2
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else 0 if leaving.code is None else 2
+    except KeyboardInterrupt:
+        print("lca-mini: stopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+def run() -> None:
+    """The console script."""
+    sys.exit(main())
