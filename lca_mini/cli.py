@@ -72,6 +72,7 @@ def train(
     steps: int = 0,
     minutes: float = 0.0,
     batch: int = 16,
+    echo: int = 1,
     references: int = 8,
     targets: int = 4,
     lr: float = 6e-4,
@@ -94,7 +95,8 @@ def train(
         people: How many different people there are; 0 for no end.
         steps: Steps to take; 0 for no limit (then give --minutes).
         minutes: Time to take; 0 for no limit (then give --steps).
-        batch: People a step.
+        batch: People a step and process.
+        echo: How many steps see the same people, where filming is slower than learning.
         references: Most reference images a person.
         targets: Views a person to reproduce.
         lr: Peak learning rate.
@@ -123,7 +125,7 @@ def evaluate(
     images: int = 8,
     batch: int = 4,
     driven_by: Literal["actions", "faces"] = "actions",
-    true_betas: bool = False,
+    true_betas: bool = True,
     lpips: str = "auto",
     device: Literal["auto", "cpu", "cuda"] = "auto",
     backend: Literal["auto", "cpu", "gsplat", "reference"] = "auto",
@@ -140,7 +142,7 @@ def evaluate(
         images: Pictures of each that the model sees.
         batch: People at once.
         driven_by: Facial actions, or the code that the expression encoder reads off the face to be reproduced.
-        true_betas: Tell the model the true body shape.
+        true_betas: Tell the model the true body shape, which comes from the tracker as the poses do; else its own guess.
         lpips: auto, lpips-vgg, lpips-alex, lpips-random-alex or lpips-random-vgg; the result says which it was.
         device: Where to compute.
         backend: What renders.
@@ -150,6 +152,7 @@ def evaluate(
     from lca_mini.export import save_png
     from lca_mini.model import load
     from lca_mini.training import evaluate as measure
+    from lca_mini.training.folder import commit
 
     def run() -> tuple[dict[str, Any], Any]:
         model = load(weights, choose_device(device), expect_preset=preset)
@@ -157,7 +160,8 @@ def evaluate(
             model, split, people, views, images, batch=batch, driven_by=driven_by, true_betas=true_betas, lpips=lpips,
             backend=backend,
         )  # fmt: skip
-        return {"weights": weights, **result}, sheet
+        about = {"command": "lca-mini " + " ".join(sys.argv[1:]), "commit": commit(), "weights": weights}
+        return about | result | {"config": model.config.to_dict()}, sheet
 
     if out is None:
         result = run()[0]
@@ -170,8 +174,9 @@ def evaluate(
 
 
 def bench(
-    what: Annotated[Literal["render"], tyro.conf.Positional],
+    what: Annotated[Literal["render", "avatar"], tyro.conf.Positional],
     backend: Literal["auto", "cpu", "gsplat", "reference"] = "auto",
+    preset: Literal["nano", "mini", "paper"] = "mini",
     gaussians: int = 65536,
     size: int = 512,
     repeats: int = 30,
@@ -181,17 +186,22 @@ def bench(
     """Time a part of the library: `lca-mini bench render --backend cpu`. The last line is JSON.
 
     Args:
-        what: render: splatting alone, forward, and forward with backward.
-        backend: What renders.
-        gaussians: Of the figure.
+        what: render: splatting alone, forward, and forward with backward. avatar: a model with random weights, its
+            encoding of eight pictures, driving and rendering; parameters and, on a GPU, memory.
+        backend: What renders (render).
+        preset: Size of the model (avatar).
+        gaussians: Of the figure (render).
         size: Side of the picture, pixels.
         repeats: Timed calls.
-        batch: Figures at once.
+        batch: Figures at once (render).
         device: Left out: the one that the backend asks for.
     """
-    from lca_mini.bench import report_render
+    from lca_mini.bench import report_avatar, report_render
 
-    report_render(backend, gaussians, size, repeats, batch, device)
+    if what == "avatar":
+        report_avatar(preset, size, repeats=repeats, device=device)
+    else:
+        report_render(backend, gaussians, size, repeats, batch, device)
 
 
 COMMANDS = {"demo": demo, "train": train, "eval": evaluate, "bench": bench}

@@ -42,7 +42,7 @@ def evaluate(
     *,
     batch: int = 4,
     driven_by: str = "actions",
-    true_betas: bool = False,
+    true_betas: bool = True,
     lpips: str = "auto",
     backend: str = "auto",
     progress: bool = True,
