@@ -17,26 +17,29 @@ def read_results() -> list[dict]:
 def tables() -> str:
     """Markdown of what the results say; a sentence where there are none."""
     results = read_results()
-    quality = [r for r in results if "split" in r and "baseline_psnr" in r]
-    speed = [r for r in results if r.get("bench") == "render"]
-    lines = []
-    if quality:
-        lines += ["| people | PSNR, dB | SSIM | L1 | perceptual (which) | painted template, dB |", "|---|---|---|---|---|---|"]
-        lines += [
-            f"| {r['split']}: {r['people']} people, {r['images']} pictures each | **{r['psnr']:.2f}** | {r['ssim']:.3f} | "
-            f"{r['l1']:.4f} | {r['lpips']:.3f} ({r['lpips_kind']}) | {r['baseline_psnr']:.2f} |"
-            for r in quality
-        ]
-    if quality and speed:
-        lines.append("")
-    if speed:
-        lines += ["| rendering | Gaussians | size | ms, median | ms, 95th percentile | frames a second |", "|---|---|---|---|---|---|"]
-        lines += [
-            f"| {r['backend']} on {r['device']} | {r['gaussians']:,} | {r['size']} | {r['ms_median']:.1f} | "
-            f"{r['ms_p95']:.1f} | {r['fps']:.0f} |"
-            for r in speed
-        ]
-    return "\n".join(lines) if lines else "No result has been measured yet."
+    quality = [
+        f"| {r['split']}: {r['people']} people, {r['images']} pictures each, {r['betas']} body shape | **{r['psnr']:.2f}** | "
+        f"{r['ssim']:.3f} | {r['l1']:.4f} | {r['lpips']:.3f} ({r['lpips_kind']}) | {r['baseline_psnr']:.2f} |"
+        for r in results if "split" in r and "baseline_psnr" in r
+    ]
+    avatars = [
+        f"| {r['preset']}: {r['parameters'] / 1e6:.1f}M parameters, {r['gaussians']:,} Gaussians | {r['size']} | "
+        f"{r['stages']['encode']:.1f} | {r['stages']['drive']:.1f} | {r['stages']['render']:.1f} | {r['memory_gib']:.2f} | "
+        f"{r['device']} |"
+        for r in results if r.get("bench") == "avatar"
+    ]
+    rendering = [
+        f"| {r['backend']} | {r['gaussians']:,} | {r['size']} | {r['ms_median']:.1f} | {r['ms_p95']:.1f} | {r['fps']:.0f} | "
+        f"{r['device']} |"
+        for r in results if r.get("bench") == "render"
+    ]
+    blocks = (
+        ("people | PSNR, dB | SSIM | L1 | perceptual (which) | painted template, dB", quality),
+        ("preset | pixels | encode 8 pictures, ms | drive, ms | render, ms | memory, GiB | device", avatars),
+        ("render backend | Gaussians | pixels | ms, median | ms, 95th percentile | frames a second | device", rendering),
+    )
+    made = [f"| {head} |\n|{'---|' * (head.count('|') + 1)}\n" + "\n".join(rows) for head, rows in blocks if rows]
+    return "\n\n".join(made) if made else "No result has been measured yet."
 
 
 def with_tables(readme: str) -> str:

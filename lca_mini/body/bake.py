@@ -31,6 +31,10 @@ PIECES = {  # name of a proxy mesh -> its groups in MakeHuman's base mesh
 UV_MASKS = ("lips", "face", "eyelids", "ears", "fingernails", "toenails", "inside-mouth")
 FACE_CHANGES = ("head-", "forehead", "l-cheek", "r-cheek", "chin", "nose", "mouth", "l-ear", "r-ear", "l-eye", "r-eye",
                 "eyebrows", "neck", "stomach", "hip", "torso", "buttocks")  # fmt: skip
+_LIMB = {
+    "upperleg": "hip", "lowerleg": "knee", "foot": "ankle", "toe": "foot", "clavicle": "collar", "shoulder": "collar",
+    "upperarm": "shoulder", "lowerarm": "elbow", "wrist": "wrist", "metacarpal": "wrist", "eye": "eye",
+}  # fmt: skip
 _FINGER = {"1": "thumb", "2": "index", "3": "middle", "4": "ring", "5": "pinky"}
 
 
@@ -41,14 +45,10 @@ def smplx_joint_of(bone: str, parents: dict[str, str]) -> int:
     chain = [bone]
     while chain[-1] in parents:
         chain.append(parents[chain[-1]])
-    simple = {
-        "upperleg": "hip", "lowerleg": "knee", "foot": "ankle", "toe": "foot", "clavicle": "collar", "shoulder": "collar",
-        "upperarm": "shoulder", "lowerarm": "elbow", "wrist": "wrist", "metacarpal": "wrist", "eye": "eye",
-    }  # fmt: skip
     if name.startswith("finger"):
         return JOINTS.index(f"{s}{_FINGER[name[6]]}{name[8]}")
-    if side and name.rstrip("0123456789-") in simple:
-        return JOINTS.index(s + simple[name.rstrip("0123456789-")])
+    if side and name.rstrip("0123456789-") in _LIMB:
+        return JOINTS.index(s + _LIMB[name.rstrip("0123456789-")])
     if name in ("root", "pelvis", "spine05", "spine04"):
         return 0
     if name.startswith("spine") or name == "breast":
@@ -94,8 +94,7 @@ def tpose_rotations(labels: list[str], parent_of: list[int], heads: Tensor) -> T
             r = rotation_between(parent @ between("lowerarm01", "wrist"), x) @ parent
         elif base in ("lowerarm02", "wrist"):
             hand = frame(x, z) @ frame(between("wrist", "finger3-1"), between("finger5-1", "finger2-1")).T
-            half = 0.5 * (parent + hand)
-            u, _, vh = torch.linalg.svd(half)
+            u, _, vh = torch.linalg.svd(parent + hand)
             r = hand if base == "wrist" else u @ vh
         elif base.startswith("finger") and base[6] != "1" and base[8] in "12":
             along = x + {"2": 0.10, "3": 0.02, "4": -0.06, "5": -0.14}[base[6]] * z
@@ -105,8 +104,8 @@ def tpose_rotations(labels: list[str], parent_of: list[int], heads: Tensor) -> T
         elif base == "lowerleg01":
             r = rotation_between(parent @ between("lowerleg01", "foot"), down) @ parent
         elif base == "foot":
-            toward = between("foot", "toe2-1")
-            r = rotation_between(toward * torch.tensor([1.0, 0, 1.0], dtype=heads.dtype), z + 0.08 * x)
+            flat = between("foot", "toe2-1") * torch.tensor([1.0, 0, 1.0], dtype=heads.dtype)
+            r = rotation_between(flat, z + 0.08 * x)
         else:
             r = parent
         out[name] = r
@@ -132,22 +131,19 @@ def sample_coefficients(count: int, data, generator: torch.Generator) -> tuple[T
     def normal(mean: float, std: float) -> Tensor:
         return (mean + std * torch.randn(count, generator=generator, dtype=torch.float64)).clamp(0, 1)
 
-    def uniform() -> Tensor:
-        return torch.rand(count, generator=generator, dtype=torch.float64)
-
-    gender = torch.where(uniform() < 0.5, 0.12 * uniform(), 1 - 0.12 * uniform())
-    race = torch.distributions.Dirichlet(torch.full((3,), 0.5, dtype=torch.float64)).sample((count,))
+    chance = torch.rand(4, count, generator=generator, dtype=torch.float64)
+    gender = torch.where(chance[0] < 0.5, 0.12 * chance[1], 1 - 0.12 * chance[2])
+    squares = torch.randn(count, 3, generator=generator, dtype=torch.float64).square()
+    race = squares / squares.sum(1, keepdim=True)  # Dirichlet(1/2, 1/2, 1/2)
     values = {
-        "gender": gender, "age": 2 / 3 + uniform() / 3, "muscle": normal(0.5, 0.18), "weight": normal(0.52, 0.2),
+        "gender": gender, "age": 2 / 3 + chance[3] / 3, "muscle": normal(0.5, 0.18), "weight": normal(0.52, 0.2),
         "height": normal(0.33, 0.06), "proportions": normal(0.6, 0.2), "cupsize": normal(0.45, 0.2),
         "firmness": normal(0.5, 0.2), "african": race[:, 0], "asian": race[:, 1], "caucasian": race[:, 2],
     }  # fmt: skip
     phenotypes = torch.stack([values[k] for k in PHENOTYPE_LABELS], 1)
-    weights = phenotype_blendshape_weights(
-        phenotypes, PHENOTYPE_LABELS, make_phenotype_anchors(torch.float64),
-        data.stacked_phenotype_blend_shapes_mask.double(), extrapolate=False,
-    )  # fmt: skip
-    labels = data.metadata.blendshape_labels
+    anchors, mask = make_phenotype_anchors(torch.float64), data.stacked_phenotype_blend_shapes_mask.double()
+    weights = phenotype_blendshape_weights(phenotypes, PHENOTYPE_LABELS, anchors, mask, extrapolate=False)
+    labels = [label for label in data.metadata.blendshape_labels if not label.startswith("facial_action")]
     locals_ = torch.zeros(count, len(labels) - weights.shape[1], dtype=torch.float64)
     column = {label: i for i, label in enumerate(labels[weights.shape[1] :])}
     for label in data.metadata.local_change_labels:
@@ -162,8 +158,7 @@ def sample_coefficients(count: int, data, generator: torch.Generator) -> tuple[T
 
 def joint_regressor(vertices: Tensor, joints: Tensor, still: Tensor) -> Tensor:
     """Affine weights over nearby vertices that reproduce joints over all sampled shapes. [55 V], rows sum to one."""
-    mean = vertices.mean(0)
-    rows = []
+    mean, rows = vertices.mean(0), []
     for j in range(joints.shape[1]):
         distance = (mean - joints[:, j].mean(0)).norm(dim=1)
         near = torch.where(still, distance, torch.inf).topk(320, largest=False).indices
@@ -183,8 +178,7 @@ def triangles(groups: list[dict], key: str) -> Tensor:
 def reindex(faces: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The indices in use, and faces that index them compactly."""
     used = torch.unique(faces)
-    lookup = torch.full((count,), -1, dtype=torch.long)
-    lookup[used] = torch.arange(len(used))
+    lookup = torch.full((count,), -1).scatter(0, used, torch.arange(len(used)))
     return used, lookup[faces]
 
 
@@ -209,7 +203,7 @@ def bake(out: Path = ASSETS) -> None:
     is_action = torch.tensor([label.startswith("facial_action") for label in data.metadata.blendshape_labels])
 
     generator = torch.Generator().manual_seed(0)
-    coefficients, phenotypes = sample_coefficients(SAMPLES, _without_actions(data, is_action), generator)
+    coefficients, phenotypes = sample_coefficients(SAMPLES, data, generator)
     average = coefficients.mean(0)
     mean_heads = heads + torch.einsum("k,kbi->bi", average, head_shapes[~is_action])
     rotations = tpose_rotations(labels, parents, mean_heads)
@@ -229,10 +223,8 @@ def bake(out: Path = ASSETS) -> None:
 
     target = torch.tensor([smplx_joint_of(b, parent_name) for b in labels])
     skin = torch.zeros(len(template), 55, dtype=torch.float64).index_add_(1, target, dense)
-    bones_of_joint = [
-        [i for i in range(len(labels)) if target[i] == j and (parents[i] < 0 or target[parents[i]] != j)] for j in range(55)
-    ]
-    joint_of = lambda h: torch.stack([h[:, b].mean(1) for b in bones_of_joint], 1)  # noqa: E731
+    first = [parents[i] < 0 or target[parents[i]] != target[i] for i in range(len(labels))]
+    bones_of_joint = [[i for i in range(len(labels)) if target[i] == j and first[i]] for j in range(55)]
 
     used, faces = reindex(data.faces, len(template))
     uv_used, uv_faces = reindex(data.face_texture_coordinate_indices, len(data.texture_coordinates))
@@ -241,20 +233,20 @@ def bake(out: Path = ASSETS) -> None:
     v_mean = v.mean(0)
     centred = ((v - v_mean) * weight).flatten(1)
     _, s, vh = torch.linalg.svd(centred.float(), full_matrices=False)
-    scale = s[:NUM_BETAS].double() / SAMPLES**0.5
-    project = vh[:NUM_BETAS].double().T / scale  # weighted displacements -> betas
+    scale, axes = s[:NUM_BETAS].double() / SAMPLES**0.5, vh[:NUM_BETAS].double()
+    project = axes.T / scale  # weighted displacements -> betas
     betas = centred @ project
-    dirs = (vh[:NUM_BETAS].double() * scale[:, None]).reshape(NUM_BETAS, -1, 3) / weight
+    dirs = (axes * scale[:, None]).reshape(NUM_BETAS, -1, 3) / weight
     residual = (v - v_mean - torch.einsum("sk,kvi->svi", betas, dirs)).norm(dim=-1)
     print(f"{len(used)} vertices; {NUM_BETAS} betas leave {residual.mean() * 1e3:.2f} mm mean, "
           f"{residual.mean(1).max() * 1e3:.2f} mm in the worst person; first {s[:5].tolist()}")  # fmt: skip
 
-    joints = joint_of(heads[None] + torch.einsum("sk,kbi->sbi", coefficients, head_shapes))
+    bone_heads = heads[None] + torch.einsum("sk,kbi->sbi", coefficients, head_shapes)
+    joints = torch.stack([bone_heads[:, bones].mean(1) for bones in bones_of_joint], 1)
     still = actions[:, used].norm(dim=-1).amax(0) < 4e-4
     fit = v_mean + torch.einsum("sk,kvi->svi", betas[:600], dirs)
     regressor = joint_regressor(fit, joints[:600], still)
     miss = (torch.einsum("jv,svi->sji", regressor, fit) - joints[:600]).norm(dim=-1)
-    print({JOINTS[j]: round(float(m) * 1e3, 1) for j, m in enumerate(miss.amax(0)) if m > 0.004})
     print(f"joints from vertices: {miss.mean() * 1e3:.2f} mm mean, {miss.max() * 1e3:.2f} mm at worst")
 
     shapedirs = torch.zeros(len(used), 3, 400)
@@ -306,13 +298,6 @@ def bake(out: Path = ASSETS) -> None:
         image = Image.open(f"{root}/data/mpfb2/textures/mpfb_{mask}.jpg").convert("L").resize((1024, 1024), Image.LANCZOS)
         wardrobe[f"uvmask.{mask}"] = np.asarray(image)
     np.savez_compressed(out / "wardrobe.npz", **wardrobe)
-
-
-def _without_actions(data, is_action: Tensor):
-    from dataclasses import replace
-
-    labels = [x for x, a in zip(data.metadata.blendshape_labels, is_action.tolist()) if not a]
-    return replace(data, metadata=replace(data.metadata, blendshape_labels=labels))
 
 
 if __name__ == "__main__":

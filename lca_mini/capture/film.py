@@ -138,7 +138,7 @@ def sample_people(
     """Training material of B people.
 
     "wild": a hand-held camera in everyday light with shadows; "studio": a dome, even light, larger gestures. About a
-    third of the targets are close-ups of the head, some the upper body. Sensor noise is on the references alone.
+    third of the targets are close-ups of the head, some the upper body. Sensor noise is on references and face crops, never on targets.
 
     Args:
         at_once: people filmed together, 8 on a CPU and 32 on a GPU by default; bounds memory (0.3 GB each).
