@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from lca_mini.body import ACTIONS, JOINTS, bone_transforms, rest_joints, rotation_matrices
+from lca_mini.body import ACTIONS, JOINTS, rest_joints, rotation_matrices
 from lca_mini.capture.gestures import FACES, actions_of
 from lca_mini.capture.motion import Motion, look
 from lca_mini.capture.rigs import intrinsics, look_at
@@ -115,7 +115,7 @@ def posed_joints(model: LCA, avatar: Avatar, signal: DrivingSignal) -> Float[Ten
     """Where the 55 joints are, world frame, metres; leading axes (B,) or (B, F) as in the signal."""
     joints = rest_joints(model.body, avatar.betas)
     joints = joints if signal.pose.dim() == 3 else joints[:, None].expand_as(signal.pose)
-    transforms = bone_transforms(signal.pose, joints, model.body.parents)
+    transforms = model.transforms(avatar, signal)
     moved = transforms[..., :3, :3] @ joints[..., None] + transforms[..., :3, 3:]
     return moved[..., 0] + signal.transl[..., None, :]
 

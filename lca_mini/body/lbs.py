@@ -43,6 +43,11 @@ def gaze_pose(gaze: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 2 3"]:
     return v * (2 * torch.atan2(s, w) / s)[..., None]
 
 
+def with_gaze(pose: Float[Tensor, "*batch 55 3"], gaze: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 55 3"]:
+    """The SMPL-X pose whose eye joints look along psi."""
+    return torch.cat([pose[..., :23, :], gaze_pose(gaze), pose[..., 25:, :]], dim=-2)
+
+
 @lru_cache(maxsize=8)
 def _tree(parents: tuple[int, ...], device: torch.device) -> tuple[Tensor, list[tuple[Tensor, Tensor]], Tensor]:
     """Parents of all but the root; per depth its joints and where their parents stand in the depth above; the way back."""

@@ -1,6 +1,6 @@
 """Names of the SMPL-X joints and of the 52 facial actions, in the order every array of the library uses.
 
-Enters: nothing. Leaves: `JOINTS`, `PARENTS`, `ACTIONS`, and the joints that make up theta (PAPER.md, driving signals).
+Enters: nothing. Leaves: `JOINTS`, `PARENTS`, `ACTIONS`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,6 @@ PARENTS: tuple[int, ...] = (
     20, 25, 26, 20, 28, 29, 20, 31, 32, 20, 34, 35, 20, 37, 38,
     21, 40, 41, 21, 43, 44, 21, 46, 47, 21, 49, 50, 21, 52, 53,
 )  # fmt: skip
-
-THETA_JOINTS: tuple[int, ...] = tuple(range(1, 23)) + tuple(range(25, 55))
-"""Joints whose axis-angle the correction branch sees: 21 of the body, the jaw, 30 of the hands; 156 numbers."""
 
 _SIDED = {
     "brow": "Down OuterUp", "cheek": "Squint", "eye": "Blink LookDown LookIn LookOut LookUp Squint Wide",

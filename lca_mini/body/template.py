@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -72,7 +73,7 @@ def create_smplx(folder: str | Path | None = None, num_betas: int = 64) -> Any:
         return create(PACKAGED)
     with tempfile.TemporaryDirectory() as scratch:
         copy = Path(scratch) / PACKAGED.name
-        np.savez(copy, **_plain_arrays(_find(folder)))
+        np.savez(copy, **_plain_arrays(_find(folder), ARRAYS))
         return create(copy)
 
 
@@ -84,10 +85,10 @@ def _find(folder: str | Path) -> Path:
     raise ValueError(f"no {PACKAGED.name} in {root}: name the folder that holds it, or no folder for the CC0 body")
 
 
-def _plain_arrays(path: Path) -> dict[str, np.ndarray]:
+def _plain_arrays(path: Path, keys: Sequence[str]) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as file:
-            return {key: file[key] for key in ARRAYS}
+            return {key: file[key] for key in keys}
     except (KeyError, ValueError, OSError) as error:
         raise ValueError(f"{path} is not a SMPL-X model in npz format ({error}); take the npz of SMPL-X v1.1") from None
 
@@ -99,7 +100,7 @@ def load_body(folder: str | Path | None = None, num_betas: int = 64) -> Body:
     Args: folder: of licensed SMPL-X files, or None for the packaged CC0 body. num_betas: K shape components to keep.
     """
     layer = create_smplx(folder, num_betas)
-    plain = _plain_arrays(PACKAGED if folder is None else _find(folder))
+    plain = _plain_arrays(PACKAGED if folder is None else _find(folder), ("vt", "ft"))
     template, regressor = layer.v_template.detach(), layer.J_regressor
     shapedirs, exprdirs = layer.shapedirs.detach(), layer.expr_dirs.detach()
     posedirs = layer.posedirs.detach().reshape(-1, len(template), 3)

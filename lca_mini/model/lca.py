@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from lca_mini.body import ACTIONS, Anchors, Body
-from lca_mini.body import bone_transforms, gaze_pose, rest_joints, sample_anchors, skin_gaussians
+from lca_mini.body import bone_transforms, rest_joints, sample_anchors, skin_gaussians, with_gaze
 from lca_mini.config import Config
 from lca_mini.model.decoder import CanonicalBranch, CorrectionBranch, apply_offsets
 from lca_mini.model.encoders import make_encoder
@@ -29,7 +29,7 @@ from lca_mini.model.transformer import Transformer
 from lca_mini.types import Avatar, DrivingSignal, GaussianOffsets, Gaussians, Movable
 
 MOST_IMAGES = 16
-ANCHOR_SEED = 0  # anchors are made again from the body, not stored
+ANCHOR_SEED = 0  # of new models; checkpoints bring their anchors along
 
 
 @dataclass(frozen=True)
@@ -203,7 +203,7 @@ class LCA(nn.Module):
     def transforms(self, avatar: Avatar, signal: DrivingSignal) -> Float[Tensor, "*batch 55 4 4"]:
         """Rest to posed transform of each joint; the eyes follow the gaze."""
         with torch.autocast(signal.pose.device.type, enabled=False):
-            pose = torch.cat([signal.pose[..., :23, :], gaze_pose(signal.gaze), signal.pose[..., 25:, :]], dim=-2)
+            pose = with_gaze(signal.pose, signal.gaze)
             joints = rest_joints(self.body, avatar.betas, None)
             if pose.dim() == 4:
                 joints = joints[:, None].expand(pose.shape)

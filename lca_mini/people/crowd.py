@@ -7,12 +7,13 @@ Not part of the paper: it films real people, whom one cannot ship.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from lca_mini.body import bone_transforms, gaze_pose, linear_blend_skinning, load_body, rest_joints
+from lca_mini.body import Body, bone_transforms, linear_blend_skinning, load_body, rest_joints, with_gaze
 from lca_mini.capture.shading import vertex_normals
 from lca_mini.people import cuts
 from lca_mini.people.hair import beard, scalp
@@ -63,18 +64,13 @@ def posed(
     points = crowd.rest[:, None].expand(*pose.shape[:2], -1, -1).clone()
     points[:, :, mesh.moving] += (actions @ mesh.exprdirs.flatten(0, 1).T).unflatten(-1, (-1, 3))
     joints = rest_joints(body, crowd.betas[:, None].expand(*pose.shape[:2], -1), actions)
-    full = torch.cat([pose[..., :23, :], gaze_pose(gaze), pose[..., 25:, :]], -2)
-    transforms = bone_transforms(full, joints, body.parents)
+    transforms = bone_transforms(with_gaze(pose, gaze), joints, body.parents)
     return linear_blend_skinning(points, mesh.weights, transforms) + transl[..., None, :]
 
 
-_bodies: dict = {}
-
-
-def _body(device: str):
-    if device not in _bodies:
-        _bodies[device] = load_body().to(device)
-    return _bodies[device]
+@lru_cache(maxsize=8)
+def _body(device: str) -> Body:
+    return load_body().to(device)
 
 
 def _shortened(looks: Looks) -> Float[Tensor, " B"]:

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from lca_mini.body import Body, gaze_pose
+from lca_mini.body import Body, with_gaze
 from lca_mini.body.template import posed_vertices
 from lca_mini.capture.rasterizer import rasterize
 from lca_mini.types import Sample
@@ -26,8 +26,7 @@ WHITE = 0.995  # a channel below it is the person: references come without masks
 
 def part_map(body: Body, sample: Sample) -> Int[Tensor, "B T H W"]:
     """Which of `PARTS` of the bare template each target pixel sees; -1 for none."""
-    gaze = gaze_pose(sample.gaze)
-    pose = torch.cat([sample.pose[..., :23, :], gaze, sample.pose[..., 25:, :]], dim=-2)
+    pose = with_gaze(sample.pose, sample.gaze)
     betas = sample.betas[:, None].expand(*pose.shape[:2], -1)
     vertices = posed_vertices(body, betas, pose, sample.transl, sample.actions).flatten(0, 1)
     cameras = sample.cameras
