@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lca_mini.capture.film import film, sample_people
+from lca_mini.capture.film import film, sample_people, surface_cells
 from lca_mini.capture.motion import random_frames
 from lca_mini.capture.rigs import crop_camera, frame_person, project, wild_cameras
 from lca_mini.capture.shading import random_lights
@@ -74,3 +74,23 @@ def test_the_same_seed_gives_the_same_pictures_alone_or_in_company(sample):
 def test_an_unknown_kind_is_refused():
     with pytest.raises(ValueError, match="no capture"):
         sample_people(torch.tensor([1]), "street")
+
+
+def test_surface_cells_average_what_is_covered() -> None:
+    at = torch.tensor([[1.0, 0, 0], [3.0, 0, 0], [5.0, 1, 2]])
+    points = (torch.tensor([0, 0, 1]), torch.tensor([0, 1, 3]), torch.tensor([0, 1, 3]))
+    cells = surface_cells(at, points, (2, 4, 4), 2)
+    assert cells.shape == (2, 4, 2, 2)
+    assert torch.equal(cells[0, :, 0, 0], torch.tensor([2.0, 0, 0, 0.5]))
+    assert torch.equal(cells[1, :, 1, 1], torch.tensor([5.0, 1, 2, 0.25]))
+    assert cells.abs().sum() == 2.5 + 8.25
+
+
+def test_samples_know_the_surface_they_show() -> None:
+    sample = sample_people(torch.tensor([3]), "studio", references=2, targets=1, image_size=64, face_size=32)
+    assert sample.surface.shape == (1, 2, 4, 8, 8) and sample.face_surface.shape == (1, 2, 4, 4, 4)
+    white = (sample.images == 1).all(2)  # [1 2 64 64]
+    empty = white.unflatten(-1, (8, 8)).unflatten(-3, (8, 8)).all(-1).all(-2)
+    assert bool((sample.surface[:, :, 3][empty] == 0).all()) and float(sample.surface[:, :, 3].max()) > 0.5
+    head = sample.face_surface.movedim(2, -1)[sample.face_surface[:, :, 3] > 0.9]
+    assert float(head[:, 1].median()) > 0.4  # metres: faces are at the top of the template

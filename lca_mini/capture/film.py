@@ -37,6 +37,7 @@ from lca_mini.people.wardrobe import SHOES, SKIN, TAIL, TOP, wardrobe
 from lca_mini.types import Cameras, Movable, Sample
 
 SAMPLE_KINDS = ("wild", "studio")
+CELL = 8  # side of the cells of `Sample.surface`, pixels
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def film(
             f"{tuple(shape)}"
         )
     stage = set_stage(crowd, posed(crowd, frames.pose, frames.transl, frames.gaze, frames.actions), light, shadows)
-    images, masks = shoot(
+    images, masks, _ = shoot(
         stage,
         Cameras(cameras.viewmats.flatten(0, 1), cameras.Ks.flatten(0, 1), cameras.width, cameras.height),
         supersample,
@@ -94,8 +95,9 @@ def set_stage(crowd: Crowd, vertices: Float[Tensor, "B F N 3"], light: Light, sh
 @torch.no_grad()
 def shoot(
     stage: Stage, cameras: Cameras, supersample: int = 2
-) -> tuple[Float[Tensor, "M C 3 H W"], Float[Tensor, "M C 1 H W"]]:
-    """Pictures of each moment through its own C cameras (viewmats [M C 4 4]), and masks."""
+) -> tuple[Float[Tensor, "M C 3 H W"], Float[Tensor, "M C 1 H W"], Float[Tensor, "M C 4 h w"]]:
+    """Pictures of each moment through its own C cameras (viewmats [M C 4 4]), masks, and which point of the canonical
+    template is seen in each cell of 8 x 8 pixels (`surface_cells`)."""
     moments, views = cameras.viewmats.shape[:2]
     device = stage.vertices.device
     mesh = wardrobe(str(device))
@@ -126,8 +128,28 @@ def shoot(
     colors = shade(
         bumped, to_viewer, albedo, surface.specular, surface.roughness, surface.wrap, sunlight, stage.light, who
     )
-    images, masks = resolve(colors, points, (len(viewmats), height, width), supersample)
-    return images.unflatten(0, (moments, views)), masks.unflatten(0, (moments, views))
+    grid = (len(viewmats), height, width)
+    made = (*resolve(colors, points, grid, supersample), surface_cells(shared[:, :3], points, grid, CELL * supersample))
+    images, masks, surface = (each.unflatten(0, (moments, views)) for each in made)
+    return images, masks, surface
+
+
+def surface_cells(
+    at: Float[Tensor, "P 3"], points: tuple[Tensor, Tensor, Tensor], shape: tuple[int, int, int], cell: int
+) -> Float[Tensor, "N 4 h w"]:
+    """Mean of `at` over the covered pixels of each cell, zero where there are none, and the share of them.
+
+    Args:
+        points: image, row and column of each (`visible_points`). shape: images, height and width. cell: its side; what
+            is left over at the right and at the bottom makes smaller cells.
+    """
+    count, rows, columns = shape[0], -(-shape[1] // cell), -(-shape[2] // cell)
+    image, y, x = points
+    which = (image * rows + y // cell) * columns + x // cell
+    sums = at.new_zeros(count * rows * columns, 4)
+    sums.index_add_(0, which, torch.cat([at, torch.ones_like(at[:, :1])], 1))
+    means = torch.cat([sums[:, :3] / sums[:, 3:].clamp(min=1), sums[:, 3:] / cell**2], 1)
+    return means.view(count, rows, columns, 4).permute(0, 3, 1, 2)
 
 
 @torch.no_grad()
@@ -182,11 +204,11 @@ def _sample(seeds: Tensor, kind: str, references: int, targets: int, image_size:
     framed = torch.where(is_target, framed, whole)
 
     cropped = crop_camera(Ks, framed, image_size)
-    images, masks = _shoot_flat(stage, viewmats, cropped, image_size)
+    images, masks, surface = _shoot_flat(stage, viewmats, cropped, image_size)
     near_view, near_Ks = _portrait_cameras(head, jitter[..., 7:10], face_size)
     face_view = torch.where(is_target[..., None], near_view, viewmats)
     face_Ks = torch.where(is_target[..., None], near_Ks, crop_camera(Ks, face, face_size))
-    faces, face_masks = _shoot_flat(stage, face_view, face_Ks, face_size)
+    faces, face_masks, face_surface = _shoot_flat(stage, face_view, face_Ks, face_size)
     if kind == "wild":
         images[:, :references] = _sensor(images[:, :references], masks[:, :references], seeds, 61)
         faces = _sensor(faces, face_masks, seeds, 62)
@@ -198,14 +220,15 @@ def _sample(seeds: Tensor, kind: str, references: int, targets: int, image_size:
         target_faces=faces[:, t],
         cameras=Cameras(viewmats[:, t, None], cropped[:, t, None], image_size, image_size), pose=frames.pose[:, t],
         transl=frames.transl[:, t], gaze=frames.gaze[:, t], actions=frames.actions[:, t], betas=crowd.betas,
-        seeds=seeds,
+        seeds=seeds, surface=surface[:, s], face_surface=face_surface[:, s],
     )  # fmt: skip
 
 
-def _shoot_flat(stage: Stage, viewmats: Tensor, Ks: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """One camera a moment: images [B F 3 H W], masks."""
-    images, masks = shoot(stage, Cameras(viewmats.flatten(0, 1)[:, None], Ks.flatten(0, 1)[:, None], size, size))
-    return images[:, 0].unflatten(0, viewmats.shape[:2]), masks[:, 0].unflatten(0, viewmats.shape[:2])
+def _shoot_flat(stage: Stage, viewmats: Tensor, Ks: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
+    """One camera a moment: images [B F 3 H W], masks, surface cells."""
+    made = shoot(stage, Cameras(viewmats.flatten(0, 1)[:, None], Ks.flatten(0, 1)[:, None], size, size))
+    images, masks, surface = (each[:, 0].unflatten(0, viewmats.shape[:2]) for each in made)
+    return images, masks, surface
 
 
 def _landmarks(device: str) -> tuple[Tensor, Tensor]:
