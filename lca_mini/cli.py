@@ -75,7 +75,7 @@ def train(
     echo: int = 1,
     references: int = 8,
     targets: int = 4,
-    lr: float = 6e-4,
+    lr: float = 1e-3,
     gamma: float | None = None,
     perceptual: str = "auto",
     device: Literal["auto", "cpu", "cuda"] = "auto",

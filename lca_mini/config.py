@@ -19,6 +19,7 @@ class Config:
     face_size: int = 128  # side of a face crop, pixels
     image_encoder: str = "patch"  # "patch", "timm:<name>" or "sapiens:<TorchScript file>"
     patch_size: int = 16  # pixels, of the "patch" encoder
+    surface_blocks: int = 2  # of attention before the transformer, to find correspondences; 0 leaves the finder out
     width: int = 384  # D
     layers: int = 4  # L
     heads: int = 6

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from lca_mini.model.encoders import ENCODERS, PatchEncoder, make_encoder
+from lca_mini.model.encoders import ENCODERS, PatchEncoder, make_encoder, patch_basis
 from lca_mini.model.tokens import position_embedding, positional_encoding
 from model_tiny import tiny_images, tiny_model
 
@@ -49,11 +50,23 @@ def test_a_whole_model_on_every_encoder(kind: str, script: str) -> None:
 def test_patches_are_cut_row_by_row() -> None:
     encoder = PatchEncoder(2, 1)
     with torch.no_grad():
-        encoder.project.weight.fill_(1 / 24)
+        encoder.project.weight.zero_()
+        encoder.project.weight[0, 0] = 1.0  # mean brightness
         encoder.project.bias.zero_()
         image = torch.ones(1, 3, 4, 6)
         image[:, :, :2, 2:4] = 0.0
-        assert encoder(image)[0, :, 0].tolist() == pytest.approx([0, -1, 0, 0, 0, 0])
+        assert encoder(image)[0, :, 0].tolist() == pytest.approx([0, -2.4, 0, 0, 0, 0])
+
+
+def test_the_basis_of_patches_tells_colours_and_frequencies_apart() -> None:
+    basis = patch_basis(8)
+    assert torch.linalg.matrix_rank(basis) == 192  # nothing is lost
+    red_minus_green = torch.zeros(3, 8, 8)
+    red_minus_green[0], red_minus_green[1] = 1, -1
+    stripes = torch.ones(3, 8, 8) * torch.cos(math.pi / 8 * 3 * (torch.arange(8) + 0.5))
+    for pixels, where in ((torch.ones(3, 8, 8), 0), (red_minus_green, 64), (stripes, 3)):
+        parts = (pixels.flatten() @ basis).abs()
+        assert int(parts.argmax()) == where and float(parts.sort().values[-2]) < 0.1 * float(parts.max())
 
 
 @pytest.mark.parametrize(("name", "words"), [

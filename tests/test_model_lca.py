@@ -159,7 +159,8 @@ def test_gradients_reach_every_parameter(fusion: str) -> None:
     out = model(images, faces, None, None, signal)
     posed = out.posed
     loss = sum((getattr(posed, part) * torch.randn_like(getattr(posed, part))).sum() for part in PARTS)
-    (loss + model.find_faces(images).square().sum()).backward()
+    assert out.found is not None
+    (loss + model.find_faces(images).square().sum() + out.found.sum()).backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None and parameter.grad.abs().max() > 0, name
 

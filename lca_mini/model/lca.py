@@ -3,7 +3,7 @@
 Enters: `images` and `face_images` of B people, a `DrivingSignal`. Leaves: an `Avatar` (fused tokens and canonical
 Gaussians), and posed `Gaussians` in the world frame, for `lca_mini.render`. Part of the paper: its data flow, eq. 1-3,
 8 and 9 and skinning. What differs from the paper: `betas` are predicted from the fused tokens where the caller gives
-none; an action map beside the expression encoder; `dual_branch=False` leaves the correction branch out (table S1).
+none; an action map beside the expression encoder; `SurfaceFinder`; `dual_branch=False` leaves the correction branch out (table S1).
 The transformer may run under bfloat16 autocast; tokens leave it, and heads and skinning run, in float32, since
 bfloat16 would lose millimetres.
 """
@@ -24,6 +24,7 @@ from lca_mini.model.decoder import CanonicalBranch, CorrectionBranch, apply_offs
 from lca_mini.model.encoders import make_encoder
 from lca_mini.model.expression import ActionMap, ExpressionEncoder
 from lca_mini.model.face_finder import FaceFinder
+from lca_mini.model.surface import SurfaceFinder
 from lca_mini.model.tokens import GeometryTokens, ImageTokens
 from lca_mini.model.transformer import Transformer
 from lca_mini.types import Avatar, DrivingSignal, GaussianOffsets, Gaussians, Movable
@@ -37,6 +38,7 @@ class Reconstruction(Movable):
     """What one training step needs of one forward pass.
 
     offsets: canonical means less their anchors, metres (L_reg). betas: predicted, whatever betas the avatar has.
+    found: places of patches on the body (`SurfaceFinder`), None without a finder.
     canonical_posed: skinned without correction (I_cano). posed: skinned with it (I_pose). corrections: None without
     a correction branch.
     """
@@ -44,6 +46,7 @@ class Reconstruction(Movable):
     avatar: Avatar
     offsets: Float[Tensor, "B N 3"]
     betas: Float[Tensor, "B K"]
+    found: Float[Tensor, "B S P Q 4"] | None
     canonical_posed: Gaussians
     posed: Gaussians
     corrections: GaussianOffsets | None
@@ -67,6 +70,9 @@ class LCA(nn.Module):
         width, per_anchor = config.width, config.gaussians_per_anchor
         self.image_encoder = make_encoder(config.image_encoder, config.patch_size, width)
         self.image_tokens = ImageTokens(self.image_encoder.out_channels, width)
+        self.surface_finder = None
+        if config.surface_blocks:
+            self.surface_finder = SurfaceFinder(width, config.heads, config.mlp_ratio, config.surface_blocks)
         self.geometry_tokens = GeometryTokens(config.frequencies, width)
         self.transformer = Transformer(config.layers, width, config.heads, config.mlp_ratio, config.fusion)
         self.canonical_branch = CanonicalBranch(width, per_anchor, anchors.normals, anchors.spacing)
@@ -135,7 +141,7 @@ class LCA(nn.Module):
         signal: DrivingSignal,
     ) -> Reconstruction:
         """`encode`, `canonical_posed` and `drive` in one call, unchecked, for training; arguments as there."""
-        avatar, predicted = self.reconstruct(images, face_images, image_mask, betas)
+        avatar, predicted, found = self.reconstruct(images, face_images, image_mask, betas)
         canonical = canonical_over_frames(avatar, signal)
         corrections = self.correct(avatar, signal)
         transforms = self.transforms(avatar, signal)
@@ -144,7 +150,8 @@ class LCA(nn.Module):
         if corrections is not None:
             posed = self.skin(apply_offsets(canonical, corrections), transforms, signal)
         homes = self.anchors_of(avatar.betas).repeat_interleave(self.config.gaussians_per_anchor, dim=1)
-        return Reconstruction(avatar, avatar.canonical.means - homes, predicted, canonical_posed, posed, corrections)
+        offsets = avatar.canonical.means - homes
+        return Reconstruction(avatar, offsets, predicted, found, canonical_posed, posed, corrections)
 
     def expression_from_actions(self, actions: Float[Tensor, "*batch 52"]) -> Float[Tensor, "*batch E"]:
         """epsilon of facial actions in [0, 1], in the order of `lca_mini.body.ACTIONS`."""
@@ -164,9 +171,9 @@ class LCA(nn.Module):
         face_images: Float[Tensor, "B S 3 h w"],
         image_mask: Bool[Tensor, "B S"] | None,
         betas: Float[Tensor, "B K"] | None,
-    ) -> tuple[Avatar, Float[Tensor, "B K"]]:
-        """`encode` without its checks, and the predicted betas, which it makes in any case."""
-        fused_tokens = self.fuse(images, face_images, image_mask)
+    ) -> tuple[Avatar, Float[Tensor, "B K"], Float[Tensor, "B S P Q 4"] | None]:
+        """`encode` without its checks; the predicted betas, which it makes in any case; what `SurfaceFinder` found."""
+        fused_tokens, found = self.fuse(images, face_images, image_mask)
         with torch.autocast(images.device.type, enabled=False):
             predicted = self.betas_head(fused_tokens.mean(dim=1))
             betas = predicted if betas is None else betas
@@ -174,23 +181,25 @@ class LCA(nn.Module):
             token_features = fused_tokens[..., :0]
             if self.correction_branch is not None:
                 token_features = self.correction_branch.token_half(fused_tokens)
-        return Avatar(fused_tokens, token_features, canonical, betas), predicted
+        return Avatar(fused_tokens, token_features, canonical, betas), predicted, found
 
     def fuse(
         self,
         images: Float[Tensor, "B S 3 H W"],
         face_images: Float[Tensor, "B S 3 h w"],
         image_mask: Bool[Tensor, "B S"] | None,
-    ) -> Float[Tensor, "B M D"]:
-        """Tokens of pictures and anchors through the transformer."""
+    ) -> tuple[Float[Tensor, "B M D"], Float[Tensor, "B S P Q 4"] | None]:
+        """Tokens of pictures and anchors through the transformer, and the places of patches."""
         encoder, streams, grids = self.image_encoder, [], []
         for pictures in (images, face_images):
             streams.append(encoder(pictures.flatten(0, 1)).unflatten(0, pictures.shape[:2]))
             grids.append(encoder.grid(*pictures.shape[-2:]))
-        image_tokens = self.image_tokens(*streams, *grids)
+        image_tokens, found = self.image_tokens(*streams, *grids), None
         segments = tuple(rows * columns for rows, columns in grids)
+        if self.surface_finder is not None:
+            image_tokens, found = self.surface_finder(image_tokens, segments)
         geometry_tokens = self.geometry_tokens(self.anchors.points)
-        return self.transformer(image_tokens, geometry_tokens, segments, image_mask).float()
+        return self.transformer(image_tokens, geometry_tokens, segments, image_mask).float(), found
 
     def correct(self, avatar: Avatar, signal: DrivingSignal) -> GaussianOffsets | None:
         """What the correction branch adds in these frames; None without one."""
@@ -220,7 +229,7 @@ class LCA(nn.Module):
 
     def parameter_depths(self) -> dict[str, int]:
         """The depth of each parameter, for layer-wise learning rates: 0 tokens, 1 ... L layers, L + 1 heads."""
-        first = ("image_encoder.", "image_tokens.", "geometry_tokens.")
+        first = ("image_encoder.", "image_tokens.", "surface_finder.", "geometry_tokens.")
         depths: dict[str, int] = {}
         for name, _ in self.named_parameters():
             if name.startswith(first):

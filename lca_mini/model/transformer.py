@@ -5,7 +5,7 @@ layer is image attention (self-attention inside each image), geometry attention 
 multi-modal attention. A body image and its face crop are two images to image attention, though they share an axis here.
 What differs from the paper: notes on its multi-modal attention disagree, so it is a choice: "joint" self-attention over
 the concatenation of both streams with one set of weights, or "cross", where geometry asks and images answer. Queries
-and keys are normalised per head, for bfloat16. Work that cannot reach the result is not done: the first geometry
+and keys are normalised, and under autocast the tokens between the blocks are bfloat16 too. Work that cannot reach the result is not done: the first geometry
 attention runs once for all people, and the last joint attention asks for the geometry tokens alone.
 """
 
@@ -21,16 +21,13 @@ FUSIONS = ("joint", "cross")
 
 
 class Attention(nn.Module):
-    """Multi-head attention with normalised queries and keys."""
+    """Multi-head attention; queries and keys are normalised over all heads at once."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.query = nn.Linear(width, width, bias=False)
-        self.key_value = nn.Linear(width, 2 * width, bias=False)
-        self.query_scale = nn.Parameter(torch.ones(width // heads))
-        self.key_scale = nn.Parameter(torch.ones(width // heads))
-        self.out = nn.Linear(width, width, bias=False)
+        self.query, self.key, self.value, self.out = (nn.Linear(width, width, bias=False) for _ in range(4))
+        self.query_norm, self.key_norm = nn.RMSNorm(width, eps=1e-5), nn.RMSNorm(width, eps=1e-5)
 
     def forward(
         self,
@@ -45,10 +42,10 @@ class Attention(nn.Module):
             key_mask: False for keys that nobody may see; None, the fast path, where all are seen.
             segments: lengths of runs of tokens that see only themselves (self-attention, without mask); None for one.
         """
-        values_shape = (self.heads, -1)
-        query = self.query(tokens).unflatten(-1, values_shape).transpose(1, 2)
-        key, value = (t.unflatten(-1, values_shape).transpose(1, 2) for t in self.key_value(context).chunk(2, dim=-1))
-        query, key = head_norm(query, self.query_scale), head_norm(key, self.key_scale)
+        query, key = normed_alike(self.query_norm, self.query(tokens)), normed_alike(self.key_norm, self.key(context))
+        query, key, value = (
+            t.unflatten(-1, (self.heads, -1)).transpose(1, 2) for t in (query, key, self.value(context))
+        )
         if segments is None:
             mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=key_mask)
         else:
@@ -57,9 +54,19 @@ class Attention(nn.Module):
         return self.out(mixed.transpose(1, 2).flatten(2))
 
 
-def head_norm(heads: Float[Tensor, "B h n d"], scale: Float[Tensor, "d"]) -> Float[Tensor, "B h n d"]:
-    """Root-mean-square norm of each head's vector, in the dtype that came in."""
-    return F.rms_norm(heads, scale.shape, scale.to(heads.dtype), eps=1e-5).to(heads.dtype)
+def normed_alike(norm: nn.RMSNorm | nn.LayerNorm, tokens: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch D"]:
+    """A norm in the dtype of what it is given; autocast would go to float32 and back, at twice the cost of the rest."""
+    with torch.autocast(tokens.device.type, enabled=False):
+        weight = norm.weight.to(tokens.dtype)
+        if isinstance(norm, nn.RMSNorm):
+            return F.rms_norm(tokens, norm.normalized_shape, weight, norm.eps)
+        return F.layer_norm(tokens, norm.normalized_shape, weight, None, norm.eps)
+
+
+def in_stream(tokens: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch D"]:
+    """Tokens as they travel between blocks: in autocast's dtype where it is on."""
+    kind = tokens.device.type
+    return tokens.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else tokens
 
 
 class Block(nn.Module):
@@ -81,10 +88,10 @@ class Block(nn.Module):
         segments: tuple[int, ...] | None = None,
     ) -> Float[Tensor, "B n D"]:
         """Arguments as in `Attention`; without a context the tokens see themselves."""
-        normed = self.norm(tokens)
-        seen = normed if context is None else self.norm(context)
+        normed = normed_alike(self.norm, tokens)
+        seen = normed if context is None else normed_alike(self.norm, context)
         tokens = tokens + self.attention(normed, seen, key_mask, segments)
-        return tokens + self.mlp(self.mlp_norm(tokens))
+        return tokens + self.mlp(normed_alike(self.mlp_norm, tokens))
 
 
 class Layer(nn.Module):
@@ -115,7 +122,7 @@ class Layer(nn.Module):
         seen = image_tokens.flatten(1, 2)
         if self.fusion == "cross":
             return image_tokens, self.fuse(geometry_tokens, seen, key_mask)
-        joint = torch.cat([seen, geometry_tokens.to(seen.dtype)], dim=1)
+        joint = torch.cat([seen, geometry_tokens], dim=1)
         if last:
             return image_tokens, self.fuse(geometry_tokens, joint, key_mask)
         seen, geometry_tokens = self.fuse(joint, key_mask=key_mask).split((seen.shape[1], geometry_tokens.shape[1]), 1)
@@ -153,6 +160,7 @@ class Transformer(nn.Module):
             segments: how many of the P patches belong to the body image, and how many to the face crop.
             image_mask: False where a picture is padding. None, not a mask of all True, keeps attention fast.
         """
+        image_tokens, geometry_tokens = in_stream(image_tokens), in_stream(geometry_tokens)
         key_mask = None
         if image_mask is not None:
             key_mask = image_mask.repeat_interleave(image_tokens.shape[2], dim=1)
@@ -167,4 +175,4 @@ class Transformer(nn.Module):
                 )
             else:
                 image_tokens, geometry_tokens = layer(image_tokens, geometry_tokens, segments, key_mask, last)
-        return self.norm(geometry_tokens)
+        return self.norm(geometry_tokens.float())

@@ -63,7 +63,7 @@ def train(settings: TrainSettings, film: Film | None = None, cast: Cast | None =
     config, weights = model.config, settings.weights
     net = perceptual(settings.perceptual, device, bfloat16=half) if weights.perceptual > 0 else None
     out = check_folder(settings)
-    optimizer = make_optimizer(model, settings.lr, settings.decay, settings.weight_decay)
+    optimizer = make_optimizer(model, settings.lr, settings.decay, settings.weight_decay, settings.muon)
     average = Average(model, settings.ema) if settings.ema > 0 else None
     start = load_state(out, model, average, optimizer) if settings.resume else {}
     if settings.compile:

@@ -3,7 +3,7 @@
 Enters: renders over white with their coverage, targets over white with their masks, and one forward pass's numbers.
 Leaves: named terms, unweighted, and their weighted sum. What differs from the paper: L_reg is as in LHM, with our own
 thresholds; SSIM beside the perceptual distance; render and target are laid over the same random colour, one a person,
-so that white clothes and white background are two things; terms for coverage, predicted betas, the face finder, and
+so that white clothes and white background are two things; terms for coverage, predicted betas, the face finder, correspondences, and
 for the two ways to an expression code, which must agree.
 """
 
@@ -33,6 +33,7 @@ class LossWeights:
     correction: float = 0.02
     betas: float = 0.02
     face_finder: float = 0.1
+    surface: float = 0.5
     align: float = 0.02
     code: float = 0.0
 

@@ -1,38 +1,107 @@
-"""AdamW as this project uses it: a rate for each depth, one schedule for steps and minutes, averaged weights.
+"""Optimisation as this project does it: Muon for the blocks' matrices, AdamW for the rest, a rate for each depth, one
+schedule for steps and minutes, averaged weights.
 
 Enters: a model and settings' numbers. Leaves: an optimiser, a factor for its rates, an average of its weights. Part of
 the paper: layer-wise learning-rate decay, gamma = 0.65, in post-training. What differs from the paper: it does not say
-what counts as a layer; ours are the tokens, each transformer layer, and the heads (`LCA.parameter_depths`).
+what counts as a layer; ours are the tokens, each transformer layer, and the heads (`LCA.parameter_depths`). Nor does it
+name its optimiser; torch's own Muon cannot leave a step out without asking the device, and takes one matrix at a time.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from lca_mini.model import LCA
+from lca_mini.model.transformer import Block
 
 BETAS = (0.9, 0.95)
 
 
-def make_optimizer(model: LCA, lr: float, gamma: float, weight_decay: float) -> torch.optim.AdamW:
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # of the quintic that drives all singular values towards 1
+MOMENTUM = 0.95
+
+
+class MuonAdamW(torch.optim.AdamW):
+    """AdamW, except that groups with "muon" set take Muon's step: momentum, orthogonalised (Jordan et al., 2024), and as
+    long as AdamW's usual one (0.2 a number, Moonlight, arXiv 2502.16982), so that both kinds share one rate."""
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """One step of both kinds; gradients must be there."""
+        groups, bad = self.param_groups, getattr(self, "found_inf", None)
+        good = torch.ones((), device=groups[0]["params"][0].device) if bad is None else 1 - bad
+        for group in groups:
+            if group["muon"]:
+                self.muon_step(group, good)
+        self.param_groups = [group for group in groups if not group["muon"]]
+        try:
+            super().step()
+        finally:
+            self.param_groups = groups
+
+    def muon_step(self, group: dict[str, Any], good: Float[Tensor, ""]) -> None:
+        """Step one group's matrices, those of one shape together; where `good` is 0, nothing changes."""
+        alike: dict[torch.Size, list[nn.Parameter]] = {}
+        for parameter in group["params"]:
+            if parameter.grad is not None:
+                alike.setdefault(parameter.shape, []).append(parameter)
+        for shape, parameters in alike.items():
+            for parameter in parameters:
+                if not self.state[parameter]:
+                    self.state[parameter]["step"] = torch.zeros((), device=parameter.device)
+                    self.state[parameter]["exp_avg"] = torch.zeros_like(parameter)
+                self.state[parameter]["step"] += good
+            momenta = [self.state[parameter]["exp_avg"] for parameter in parameters]
+            grads = torch.stack([parameter.grad for parameter in parameters])  # type: ignore[arg-type, misc]
+            grads = torch.where(good > 0, grads, 0.0)
+            before = torch.stack(momenta)
+            after = before.lerp(grads, 1 - MOMENTUM)
+            turn = orthogonalise(grads.lerp(after, MOMENTUM)) * (0.2 * max(shape) ** 0.5)
+            after = before + good * (after - before)
+            torch._foreach_copy_(momenta, list(after.unbind()))
+            change = torch.stack(list(parameters)) * group["weight_decay"] + turn
+            torch._foreach_sub_(parameters, list((good * group["lr"] * change).unbind()))
+
+
+def orthogonalise(matrices: Float[Tensor, "K m n"], steps: int = 5) -> Float[Tensor, "K m n"]:
+    """U V^T of each matrix U S V^T, nearly: singular values end between about 0.7 and 1.2 (Newton-Schulz, bfloat16)."""
+    tall = matrices.shape[1] > matrices.shape[2]
+    x = (matrices.mT if tall else matrices).bfloat16()
+    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    a, b, c = NEWTON_SCHULZ
+    for _ in range(steps):
+        square = x @ x.mT
+        x = a * x + (b * square + c * square @ square) @ x
+    return (x.mT if tall else x).to(matrices.dtype)
+
+
+def make_optimizer(model: LCA, lr: float, gamma: float, weight_decay: float, muon: float) -> MuonAdamW:
     """One group a depth and kind: the heads learn at `lr`, a layer at gamma times the rate of the next one.
 
     Vectors (norms, biases) do not decay. Each group keeps its full rate as "base_lr". With gamma = 0 only heads learn.
+
+    Args:
+        muon: rate of Muon's matrices, those of attention and MLP blocks, over that of AdamW; 0 for AdamW alone.
     """
     depths = model.parameter_depths()
     last = max(depths.values())
-    groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
+    in_blocks = {id(p) for m in model.modules() if isinstance(m, Block) for p in m.parameters() if p.dim() == 2}
+    groups: dict[tuple[int, bool, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            groups.setdefault((depths[name], parameter.dim() > 1), []).append(parameter)
+            kind = (depths[name], parameter.dim() > 1, muon > 0 and id(parameter) in in_blocks)
+            groups.setdefault(kind, []).append(parameter)
     settings = []
-    for (depth, matrix), parameters in sorted(groups.items(), key=lambda item: item[0]):
-        rate = lr * gamma ** (last - depth)
-        settings.append({"params": parameters, "lr": rate, "base_lr": rate, "weight_decay": weight_decay * matrix})
-    return torch.optim.AdamW(settings, betas=BETAS, fused=True)
+    for (depth, matrix, by_muon), parameters in sorted(groups.items(), key=lambda item: item[0]):
+        rate = lr * gamma ** (last - depth) * (muon if by_muon else 1.0)
+        settings.append({"params": parameters, "lr": rate, "base_lr": rate, "weight_decay": weight_decay * matrix,
+                         "muon": by_muon})
+    return MuonAdamW(settings, betas=BETAS, fused=True)
 
 
 def rate_factor(progress: float, warmup: float, schedule: str) -> float:

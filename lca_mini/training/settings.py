@@ -28,7 +28,8 @@ class TrainSettings:
     them. data: "wild", "studio", "mixed", or "stage" for the stage's own. people: how many different people there are
     to learn from; 0 for as many as the split has. steps, minutes: whichever is reached first ends the run, and the
     learning rate follows whichever is further on; 0 for no limit (one of them is needed). warmup: fraction of the
-    run. gamma: learning rate of a layer over that of the next; 1 for one rate, 0 for the heads alone; None for the
+    run. lr: of AdamW. muon: rate of the matrices of attention and MLPs, whose optimiser Muon is, over lr; 0 for AdamW
+    alone. gamma: learning rate of a layer over that of the next; 1 for one rate, 0 for the heads alone; None for the
     stage's own (1 and 0.65). references: most reference images a person. given_betas: fraction of steps that hand the
     true body shape to the model instead of its own prediction. ema: of the averaged weights, 0 for none. batch: people
     a step and process. echo: how many steps see the same people, where filming is slower than learning. out: folder
@@ -48,7 +49,8 @@ class TrainSettings:
     echo: int = 1
     steps: int = 0
     minutes: float = 0.0
-    lr: float = 6e-4
+    lr: float = 1e-3
+    muon: float = 1.5
     schedule: str = "cosine"
     warmup: float = 0.03
     gamma: float | None = None
@@ -80,7 +82,7 @@ class TrainSettings:
                 raise ValueError(f"no {name} {getattr(self, name)!r}; choose one of {', '.join(allowed)}")
         preset(self.preset)
         ranges = {"batch": (1, math.inf), "references": (1, 16), "targets": (1, 64), "echo": (1, 64),
-                  "steps": (0, math.inf), "minutes": (0, 1e6), "lr": (0, 1), "warmup": (0, 1), "weight_decay": (0, 10),
+                  "steps": (0, math.inf), "minutes": (0, 1e6), "lr": (0, 1), "muon": (0, 100), "warmup": (0, 1), "weight_decay": (0, 10),
                   "ema": (0, 0.99999), "given_betas": (0, 1), "people": (0, math.inf), "log_every": (1, math.inf),
                   "preview_every": (0, math.inf), "save_every": (0, math.inf), "most_bad_steps": (0, math.inf),
                   "shard_megabytes": (0, math.inf), "clip": (1e-6, math.inf), "seed": (0, 2**31)}

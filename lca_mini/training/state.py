@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from lca_mini.training.optim import Average
 
 NAME = "state/state.safetensors"  # a folder of its own, so that `load` finds one model in the run's
-MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # Muon lacks the third
 
 
 def save_state(
@@ -73,8 +73,9 @@ def load_state(
             parameter.copy_(tensors[f"model.{name}"])
             if average is not None:
                 average.weights[name].copy_(tensors[f"ema.{name}"])
-            if f"step.{name}" in tensors:
-                optimizer.state[parameter] = {m: tensors[f"{m}.{name}"].to(parameter.device) for m in MOMENTS}
+            saved = {m: tensors[f"{m}.{name}"].to(parameter.device) for m in MOMENTS if f"{m}.{name}" in tensors}
+            if saved:
+                optimizer.state[parameter] = saved
     return about
 
 

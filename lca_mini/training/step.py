@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lca_mini.model import LCA, Reconstruction, face_finder_loss
+from lca_mini.model.surface import surface_cells, surface_loss
 from lca_mini.render import render
 from lca_mini.training import losses
 from lca_mini.training.losses import LossWeights
@@ -25,7 +26,7 @@ from lca_mini.training.perceptual import Perceptual
 from lca_mini.types import Cameras, DrivingSignal, Gaussians, Movable, Sample
 
 FEWER = (1, 2, 4)  # reference counts beside the most: few different ones, so that a compiled model stays compiled
-SHOW_FEWER = 0.4  # fraction of steps with fewer references
+SHOW_FEWER = 0.6  # fraction of steps with fewer references
 SHAPE_FIRST = 0.15  # of the run: true betas alone, while the head that predicts them is still wrong
 
 
@@ -63,6 +64,7 @@ class Learned(Movable):
     from_faces: Float[Tensor, "B T E"]
     from_actions: Float[Tensor, "B T E"]
     boxes: Float[Tensor, "B S 3"]
+    cells: Float[Tensor, "B S P Q 4"] | None
 
 
 class Learner(nn.Module):
@@ -83,7 +85,13 @@ class Learner(nn.Module):
         reconstruction = self.model(
             images, sample.face_images[:, chance.references], None, sample.betas if chance.given_betas else None, signal
         )
-        return Learned(reconstruction, faces, actions, self.model.find_faces(images))
+        cells = None
+        if sample.surface is not None and sample.face_surface is not None:
+            grid = self.model.image_encoder.grid
+            kinds = (images, sample.surface), (sample.face_images, sample.face_surface)
+            cells = [surface_cells(s[:, chance.references], grid(*p.shape[-2:])) for p, s in kinds]
+            cells = torch.cat(cells, dim=2)
+        return Learned(reconstruction, faces, actions, self.model.find_faces(images), cells)
 
 
 @dataclass(frozen=True)
@@ -122,6 +130,8 @@ def objective(
     terms["asap"] = losses.asap_loss(made.avatar.canonical.scales)
     terms["betas"] = losses.betas_loss(made.betas, sample.betas)
     terms["face_finder"] = face_finder_loss(learned.boxes, sample.face_boxes[:, chance.references])
+    if made.found is not None and learned.cells is not None:
+        terms["surface"] = surface_loss(made.found, learned.cells)
     terms["align"] = losses.align_loss(learned.from_faces, learned.from_actions)
     terms["code"] = losses.code_loss(learned.from_faces, learned.from_actions)
     with torch.no_grad():
