@@ -53,16 +53,7 @@ def rasterize(
     Triangles with a corner nearer than 1 cm are dropped.
     Raises: ValueError where the meshes and cameras differ in number.
     """
-    if not vertices.shape[0] == viewmats.shape[0] == Ks.shape[0]:
-        raise ValueError(f"{vertices.shape[0]} meshes but {viewmats.shape[0]} viewmats and {Ks.shape[0]} Ks")
-    camera = vertices @ viewmats[:, :3, :3].mT + viewmats[:, None, :3, 3]
-    z = camera[..., 2]
-    inverse = 1 / z.clamp(min=NEAR)
-    screen = (camera * inverse[..., None]) @ Ks.mT
-    screen = torch.cat([screen[..., :2], inverse[..., None]], -1)
-    usable = (z > NEAR)[:, faces].all(-1)
-    if face_visible is not None:
-        usable = usable & face_visible
+    screen, usable = _on_screen(vertices, faces, viewmats, Ks, face_visible)
     key = visibility(screen, faces, usable, height, width, max_candidates)
 
     n, y, x = (key != _EMPTY).nonzero(as_tuple=True)
@@ -79,6 +70,93 @@ def rasterize(
     fragments.bary[n, y, x] = weights / total[:, None]
     fragments.depth[n, y, x] = spans.sum(1) / total
     return fragments
+
+
+@dataclass(frozen=True)
+class Patches(Movable):
+    """What pixels see, cut into patches of one surface each: most pixels are one patch, a silhouette's are two or more.
+
+    pixel: flat index into images x height x width. share: how much of the pixel the patch covers. face, bary: triangle,
+    and weights of its corners (perspective-correct) at the patch's middle.
+    """
+
+    pixel: Int[Tensor, " P"]
+    share: Float[Tensor, " P"]
+    face: Int[Tensor, " P"]
+    bary: Float[Tensor, "3 P"]
+
+
+@torch.no_grad()
+def rasterize_patches(
+    vertices: Float[Tensor, "N V 3"], faces: Int[Tensor, "F 3"], viewmats: Float[Tensor, "N 4 4"],
+    Ks: Float[Tensor, "N 3 3"], height: int, width: int, face_visible: Bool[Tensor, "N F"] | None,
+    surface: Int[Tensor, " F"], factor: int = 2, max_candidates: int = 1 << 25,
+) -> Patches:  # fmt: skip
+    """Visibility at factor x factor samples a pixel, to be shaded once a patch rather than once a sample (MSAA).
+
+    Samples of a pixel make one patch where they show the same `surface` at about the same depth (within two pixels'
+    width); those of a negative surface stay alone.
+
+    Args:
+        surface: of each face, such as its material.
+        factor: samples along each axis of a pixel. height, width, Ks: in pixels.
+    Raises: ValueError where the meshes and cameras differ in number.
+    """
+    fine = torch.cat([Ks[:, :2] * factor, Ks[:, 2:]], 1)
+    screen, usable = _on_screen(vertices, faces, viewmats, fine, face_visible)
+    key = visibility(screen, faces, usable, height * factor, width * factor, max_candidates)
+    key = key.view(-1, height, factor, width, factor).permute(2, 4, 0, 1, 3).reshape(factor**2, -1)
+    pixel = (key.amin(0) != _EMPTY).nonzero()[:, 0]
+    key = key[:, pixel]
+    covered = key != _EMPTY
+    face = torch.where(covered, key & 0xFFFFFFFF, 0)
+    depth = 1 / (0x7FFFFFFF - (key >> 32)).to(torch.int32).view(torch.float32)
+    image = pixel // (height * width)
+    owner, share, middle = _group(covered, surface[face], depth, (2 / Ks[:, 0, 0])[image])
+    leads = (owner == torch.arange(factor**2, device=key.device)[:, None]).flatten().nonzero()[:, 0]
+    sample, which = leads // max(1, len(pixel)), leads % max(1, len(pixel))
+    pixel, image, face = pixel[which], image[which], face.flatten()[leads]
+    left, top = pixel % width * factor, pixel // width % height * factor
+
+    corners = faces.T[:, face] + image * screen.shape[1]  # columns, as everywhere: short rows are slow to gather
+    sx, sy, nearness = screen.flatten(0, 1).T.contiguous()[:, corners]
+    inside = _spans(sx - (left + sample % factor + 0.5), sy - (top + sample // factor + 0.5))
+    middle = _spans(sx - (left + middle[0].flatten()[leads]), sy - (top + middle[1].flatten()[leads]))
+    # where the middle lies outside of the one triangle that stands for the patch, go towards it as far as the edge
+    sign = inside.sum(0).sign()
+    inside, middle = inside * sign, middle * sign
+    reach = torch.where(middle < 0, inside / (inside - middle).clamp(min=1e-20), 1).amin(0).clamp(0, 1)
+    spans = torch.lerp(inside, middle, reach).clamp(min=0) * nearness
+    return Patches(pixel, share.flatten()[leads], face, spans / spans.sum(0).clamp(min=1e-20))
+
+
+def _spans(x: Float[Tensor, "3 P"], y: Float[Tensor, "3 P"]) -> Float[Tensor, "3 P"]:
+    """`edge_weights` of the origin, in columns."""
+    return torch.stack([x[i - 2] * y[i - 1] - y[i - 2] * x[i - 1] for i in range(3)])
+
+
+def _group(covered: Tensor, surface: Tensor, depth: Tensor, tolerance: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Which sample stands for each of a pixel's S samples ([S P], -1 where empty); and for those that stand for a patch,
+    its share of the pixel [S P] and its middle in samples (x, y) [2 S P]."""
+    samples = len(covered)
+    side = round(samples**0.5)
+    owner = torch.full_like(covered, -1, dtype=torch.int8)
+    for j in range(samples):
+        mine = torch.where(covered[j], j, -1).to(torch.int8)
+        for i in reversed(range(j)):
+            same = (surface[i] == surface[j]) & (surface[j] >= 0)
+            same = same & ((depth[i] - depth[j]).abs() < tolerance * depth[j]) & (owner[i] == i) & covered[j]
+            mine = torch.where(same, i, mine)
+        owner[j] = mine
+    share, middle = torch.zeros_like(depth), depth.new_zeros(2, *depth.shape)
+    order = torch.arange(samples, device=depth.device)
+    for i in range(samples):
+        members = (owner == i).float()
+        count = members.sum(0)
+        share[i] = count / samples
+        for axis, at in enumerate((order % side, order // side)):
+            middle[axis, i] = ((at + 0.5)[:, None] * members).sum(0) / count.clamp(min=1)
+    return owner, share, middle
 
 
 @torch.no_grad()
@@ -170,6 +248,20 @@ def _test(
     value = ((0x7FFFFFFF - nearness.view(torch.int32)).long() << 32) | (triangle - image * count)
     where = (image * height + py[inside]) * width + px[inside]
     key.scatter_reduce_(0, where, value, "amin")
+
+
+def _on_screen(
+    vertices: Tensor, faces: Tensor, viewmats: Tensor, Ks: Tensor, face_visible: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """x and y in pixels and 1/z of vertices [N V 3]; triangles that can be drawn [N F]."""
+    if not vertices.shape[0] == viewmats.shape[0] == Ks.shape[0]:
+        raise ValueError(f"{vertices.shape[0]} meshes but {viewmats.shape[0]} viewmats and {Ks.shape[0]} Ks")
+    camera = vertices @ viewmats[:, :3, :3].mT + viewmats[:, None, :3, 3]
+    z = camera[..., 2]
+    inverse = 1 / z.clamp(min=NEAR)
+    screen = (camera * inverse[..., None]) @ Ks.mT
+    usable = (z > NEAR)[:, faces].all(-1)
+    return torch.cat([screen[..., :2], inverse[..., None]], -1), usable if face_visible is None else usable & face_visible
 
 
 def edge_weights(corners: Float[Tensor, "P 3 2"], points: Float[Tensor, "P 2"]) -> Float[Tensor, "P 3"]:
