@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lca_mini.capture.rasterizer import interpolate, orthographic_depth, rasterize, visible_points
+from lca_mini.capture.rasterizer import (
+    interpolate, orthographic_depth, rasterize, rasterize_patches, visible_points,
+)  # fmt: skip
 from lca_mini.capture.rigs import intrinsics, look_at
 
 
@@ -108,6 +110,41 @@ def test_interpolation_is_perspective_correct():
     pixel = (Ks[points[0]] @ (camera / camera[:, 2:])[..., None])[..., 0]
     torch.testing.assert_close(pixel[:, :2], torch.stack([points[2], points[1]], 1) + 0.5, atol=2e-3, rtol=0)
     torch.testing.assert_close(camera[:, 2], fragments.depth[points], atol=1e-5, rtol=1e-5)
+
+
+def fine(Ks):
+    return torch.cat([Ks[:, :2] * 2, Ks[:, 2:]], 1)
+
+
+def test_patches_that_never_merge_are_the_samples():
+    vertices, faces, viewmats, Ks, size = scene(images=2, seed=5)
+    apart = torch.full((len(faces),), -1)
+    patches = rasterize_patches(vertices, faces, viewmats, Ks, size, size, None, apart)
+    fragments = rasterize(vertices, faces, viewmats, fine(Ks), 2 * size, 2 * size)
+    image, y, x = points = visible_points(fragments)
+    pixel = (image * size + y // 2) * size + x // 2
+    a = (patches.pixel * len(faces) + patches.face).argsort(stable=True)
+    b = (pixel * len(faces) + fragments.face[points]).argsort(stable=True)
+    assert torch.equal(patches.pixel[a], pixel[b]) and torch.equal(patches.face[a], fragments.face[points][b])
+    assert (patches.share == 0.25).all()
+    torch.testing.assert_close(patches.bary.T[a], fragments.bary[points][b], atol=1e-3, rtol=0)
+
+
+def test_patches_keep_the_coverage_and_lie_in_their_pixel():
+    vertices, faces, viewmats, Ks, size = scene(images=2, seed=6)
+    patches = rasterize_patches(vertices, faces, viewmats, Ks, size, size, None, torch.zeros(len(faces)).long())
+    covered = rasterize(vertices, faces, viewmats, fine(Ks), 2 * size, 2 * size).face >= 0
+    share = torch.zeros(2 * size * size).index_add_(0, patches.pixel, patches.share).view(2, size, size)
+    torch.testing.assert_close(share, covered.float().view(2, size, 2, size, 2).mean((2, 4)))
+    assert len(patches.pixel) < 0.7 * int(covered.sum())
+    image = patches.pixel // size**2
+    at = (vertices[image[:, None], faces[patches.face]] * patches.bary.T[..., None]).sum(1)
+    camera = (viewmats[image, :3, :3] @ at[..., None])[..., 0] + viewmats[image, :3, 3]
+    projected = (Ks[image] @ (camera / camera[:, 2:])[..., None])[:, :2, 0]
+    centre = torch.stack([patches.pixel % size, patches.pixel // size % size], 1) + 0.5
+    assert float((projected - centre).abs().max()) <= 0.5
+    with pytest.raises(ValueError, match="2 meshes but 1 viewmats"):
+        rasterize_patches(vertices, faces, viewmats[:1], Ks, size, size, None, torch.zeros(len(faces)).long())
 
 
 def test_orthographic_depth():

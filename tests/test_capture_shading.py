@@ -6,10 +6,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lca_mini.capture.rasterizer import rasterize, visible_points
+from lca_mini.capture.rasterizer import rasterize, rasterize_patches
 from lca_mini.capture.rigs import intrinsics, look_at
 from lca_mini.capture.shading import (
-    Light, linear_to_srgb, random_lights, resolve, shade, shadow_map, soft_clip, srgb_to_linear, sun_visibility,
+    Light, gather_plate, linear_to_srgb, random_lights, resolve, shade, shadow_map, soft_clip, srgb_to_linear, sun_visibility,
     vertex_normals,
 )  # fmt: skip
 
@@ -98,15 +98,15 @@ def test_vertex_normals_of_a_sphere():
 def test_resolve_composites_in_linear_light():
     triangle = torch.tensor([[[-1.0, -1, 0], [1, -1, 0], [-1, 1, 0]]])
     view = look_at(torch.tensor([[0.0, 0, 3]]), torch.zeros(1, 3), torch.tensor([0.0, 1, 0]))
-    fragments = rasterize(triangle, torch.tensor([[0, 1, 2]]), view, intrinsics(torch.tensor([0.8]), 32), 32, 32)
-    points = visible_points(fragments)
-    images, coverage = resolve(torch.zeros(len(points[0]), 3), points, (1, 32, 32), 2)
+    faces, Ks = torch.tensor([[0, 1, 2]]), intrinsics(torch.tensor([0.8]), 16)
+    seen = rasterize_patches(triangle, faces, view, Ks, 16, 16, None, torch.tensor([0]))
+    black = torch.zeros(len(seen.pixel), 3)
+    images, coverage = resolve(gather_plate(black, black, seen.share, seen.pixel, (1, 16, 16)))
     assert images.shape == (1, 3, 16, 16) and coverage.shape == (1, 1, 16, 16)
+    fragments = rasterize(triangle, faces, view, intrinsics(torch.tensor([0.8]), 32), 32, 32)
     torch.testing.assert_close(coverage[0, 0], (fragments.face[0] >= 0).float().view(16, 2, 16, 2).mean((1, 3)))
     torch.testing.assert_close(srgb_to_linear(images), (1 - coverage).expand(1, 3, 16, 16), atol=1e-5, rtol=0)
     assert ((coverage > 0) & (coverage < 1)).any()
-    with pytest.raises(ValueError, match="multiple"):
-        resolve(torch.zeros(0, 3), (points[0][:0],) * 3, (1, 31, 32), 2)
 
 
 def test_soft_clip_is_smooth_and_bounded():

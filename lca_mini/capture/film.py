@@ -6,7 +6,9 @@ paper's videos in the wild and its studio captures.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, fields, replace
+from typing import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -16,24 +18,17 @@ from torch import Tensor
 from lca_mini.capture.chance import normals as normal_numbers
 from lca_mini.capture.chance import uniforms
 from lca_mini.capture.motion import Motion, random_frames
-from lca_mini.capture.rasterizer import interpolate, rasterize, visible_points
+from lca_mini.capture.rasterizer import Patches, rasterize_patches
 from lca_mini.capture.rigs import (
     crop_camera, frame_person, intrinsics, look_at, relative_box, studio_cameras, upper_body, wild_cameras,
 )  # fmt: skip
 from lca_mini.capture.shading import (
-    Light,
-    ShadowMap,
-    random_lights,
-    resolve,
-    shade,
-    shadow_map,
-    sun_visibility,
-    vertex_normals,
-)
+    Light, Plate, ShadowMap, gather_plate, random_lights, resolve, shade, shadow_map, sun_visibility, vertex_normals,
+)  # fmt: skip
 from lca_mini.people.appearance import appearance
 from lca_mini.people.crowd import Crowd, grow, posed
 from lca_mini.people.looks import Looks
-from lca_mini.people.wardrobe import SHOES, SKIN, TAIL, TOP, wardrobe
+from lca_mini.people.wardrobe import EYE, SHOES, SKIN, TAIL, TOP, wardrobe
 from lca_mini.types import Cameras, Movable, Sample
 
 SAMPLE_KINDS = ("wild", "studio")
@@ -73,11 +68,8 @@ def film(
             f"{tuple(shape)}"
         )
     stage = set_stage(crowd, posed(crowd, frames.pose, frames.transl, frames.gaze, frames.actions), light, shadows)
-    images, masks, _ = shoot(
-        stage,
-        Cameras(cameras.viewmats.flatten(0, 1), cameras.Ks.flatten(0, 1), cameras.width, cameras.height),
-        supersample,
-    )
+    flat = Cameras(cameras.viewmats.flatten(0, 1), cameras.Ks.flatten(0, 1), cameras.width, cameras.height)
+    images, masks = resolve(shoot(stage, [flat], supersample)[0])
     return images.unflatten(0, shape[:2]), masks.unflatten(0, shape[:2])
 
 
@@ -93,32 +85,61 @@ def set_stage(crowd: Crowd, vertices: Float[Tensor, "B F N 3"], light: Light, sh
 
 
 @torch.no_grad()
-def shoot(
-    stage: Stage, cameras: Cameras, supersample: int = 2
-) -> tuple[Float[Tensor, "M C 3 H W"], Float[Tensor, "M C 1 H W"], Float[Tensor, "M C 4 h w"]]:
-    """Pictures of each moment through its own C cameras (viewmats [M C 4 4]), masks, and which point of the canonical
-    template is seen in each cell of 8 x 8 pixels (`surface_cells`)."""
-    moments, views = cameras.viewmats.shape[:2]
+def shoot(stage: Stage, shots: Sequence[Cameras], supersample: int = 2) -> list[Plate]:
+    """Pictures [M C ...] of each moment through its own C cameras (viewmats [M C 4 4]), for each of the shots; all of
+    them are shaded together.
+
+    Args:
+        supersample: visibility is sampled so often along each axis of a pixel; what one pixel sees of one surface is
+            shaded once, eyes at every sample.
+    """
     device = stage.vertices.device
     mesh = wardrobe(str(device))
-    height, width = cameras.height * supersample, cameras.width * supersample
-    viewmats, Ks = cameras.viewmats.flatten(0, 1), cameras.Ks.flatten(0, 1).clone()
-    Ks[:, :2] *= supersample
-    each = torch.arange(moments, device=device).repeat_interleave(views)
-    every = slice(None) if views == 1 else each
-    fragments = rasterize(stage.vertices[every], mesh.faces, viewmats, Ks, height, width, stage.visible[every])
-    points = visible_points(fragments)
-    image, face, bary = points[0], fragments.face[points], fragments.bary[points]
-    moment = each[image]
-    who, part = stage.who[moment], mesh.part[face]
-    shared = interpolate(torch.cat([mesh.template, mesh.masks], 1), mesh.faces, fragments, points)
-    corners, row = mesh.faces[face], moment[:, None]
-    position = (stage.vertices[row, corners] * bary[..., None]).sum(1)
-    normal = F.normalize((stage.normals[row, corners] * bary[..., None]).sum(1), dim=1)
+    apart = torch.where(mesh.part == EYE, -1, mesh.part)
+    patches, moment, eye, pixels = [], [], [], 0
+    for cameras in shots:
+        moments, views = cameras.viewmats.shape[:2]
+        viewmats, Ks = cameras.viewmats.flatten(0, 1), cameras.Ks.flatten(0, 1)
+        each = torch.arange(moments, device=device).repeat_interleave(views)
+        every = slice(None) if views == 1 else each
+        seen = rasterize_patches(
+            stage.vertices[every], mesh.faces, viewmats, Ks, cameras.height, cameras.width, stage.visible[every], apart,
+            supersample,
+        )  # fmt: skip
+        image = seen.pixel // (cameras.height * cameras.width)
+        moment.append(each[image])
+        eye.append(-(viewmats[:, :3, :3].mT @ viewmats[:, :3, 3:])[..., 0].T[:, image])
+        patches.append(replace(seen, pixel=seen.pixel + pixels))
+        pixels += len(viewmats) * cameras.height * cameras.width
+    together = Patches(*(torch.cat([getattr(p, f.name) for p in patches], -1) for f in fields(Patches)))
+    colors, place = _shade(stage, together, torch.cat(moment), torch.cat(eye, 1))
+    whole = gather_plate(colors, place, together.share, together.pixel, (1, 1, pixels))
+    plates, first = [], 0
+    for cameras in shots:
+        shape = (*cameras.viewmats.shape[:2], cameras.height, cameras.width)
+        size = math.prod(shape)
+        cut = whole.map(lambda t: t[0, :, 0, first : first + size].unflatten(1, shape).movedim(0, 2))
+        plates.append(cut)
+        first += size
+    return plates
 
-    surface = appearance(stage.looks, who, part, shared[:, :3], shared[:, 3:])
-    eye = -(viewmats[:, :3, :3].mT @ viewmats[:, :3, 3:])[..., 0]
-    to_viewer = F.normalize(eye[image] - position, dim=1)
+
+def _shade(
+    stage: Stage, patches: Patches, moment: Int[Tensor, " P"], eye: Float[Tensor, "3 P"]
+) -> tuple[Float[Tensor, "P 3"], Float[Tensor, "P 3"]]:
+    """Linear light of patches, and where on the template they lie. eye: where each one's camera is."""
+    mesh = wardrobe(str(eye.device))
+    order = mesh.part.to(torch.uint8)[patches.face].argsort(stable=True)
+    moment, face, bary, eye = moment[order], patches.face[order], patches.bary[:, order], eye[:, order]
+    who, part, corners = stage.who[moment], mesh.part[face], mesh.faces.T[:, face]
+    # [D P] throughout, seen as [P D]: columns are read in full, rows are not
+    mix = lambda columns, at: (columns[:, at] * bary).sum(1).T  # noqa: E731
+    place, masks = mix(torch.cat([mesh.template, mesh.masks], 1).T.contiguous(), corners).split((3, 6), 1)
+    both = torch.cat([stage.vertices, stage.normals], -1).flatten(0, 1).T.contiguous()
+    position, normal = mix(both, corners + moment * stage.vertices.shape[1]).split(3, 1)
+    normal, to_viewer = F.normalize(normal, dim=1), F.normalize(eye.T - position, dim=1)
+
+    surface = appearance(stage.looks, who, part, place, masks)
     behind = (normal * to_viewer).sum(1, keepdim=True) < 0
     bumped = F.normalize(torch.where(behind, -normal, normal) + surface.bump, dim=1)
     sunlight = torch.ones_like(surface.wrap)
@@ -128,28 +149,24 @@ def shoot(
     colors = shade(
         bumped, to_viewer, albedo, surface.specular, surface.roughness, surface.wrap, sunlight, stage.light, who
     )
-    grid = (len(viewmats), height, width)
-    made = (*resolve(colors, points, grid, supersample), surface_cells(shared[:, :3], points, grid, CELL * supersample))
-    images, masks, surface = (each.unflatten(0, (moments, views)) for each in made)
-    return images, masks, surface
+    back = torch.empty_like(order)
+    back[order] = torch.arange(len(order), device=order.device)
+    return colors.T[:, back].T, place.T[:, back].T
 
 
-def surface_cells(
-    at: Float[Tensor, "P 3"], points: tuple[Tensor, Tensor, Tensor], shape: tuple[int, int, int], cell: int
-) -> Float[Tensor, "N 4 h w"]:
-    """Mean of `at` over the covered pixels of each cell, zero where there are none, and the share of them.
+def surface_cells(plate: Plate, cell: int = CELL) -> Float[Tensor, "*batch 4 rows columns"]:
+    """Mean point of the template over what is covered of each cell, zero where nothing is, and the share of it that is
+    covered. What is left over at the right and at the bottom makes smaller cells.
 
     Args:
-        points: image, row and column of each (`visible_points`). shape: images, height and width. cell: its side; what
-            is left over at the right and at the bottom makes smaller cells.
+        cell: its side, pixels.
     """
-    count, rows, columns = shape[0], -(-shape[1] // cell), -(-shape[2] // cell)
-    image, y, x = points
-    which = (image * rows + y // cell) * columns + x // cell
-    sums = at.new_zeros(count * rows * columns, 4)
-    sums.index_add_(0, which, torch.cat([at, torch.ones_like(at[:, :1])], 1))
-    means = torch.cat([sums[:, :3] / sums[:, 3:].clamp(min=1), sums[:, 3:] / cell**2], 1)
-    return means.view(count, rows, columns, 4).permute(0, 3, 1, 2)
+    both = torch.cat([plate.place, plate.cover], -3)
+    height, width = both.shape[-2:]
+    padded = F.pad(both.flatten(0, -4), (0, -width % cell, 0, -height % cell))
+    mean = F.avg_pool2d(padded, cell).unflatten(0, both.shape[:-3])
+    place, cover = mean.split((3, 1), -3)
+    return torch.cat([place / cover.clamp(min=0.25 / cell**2), cover], -3)
 
 
 @torch.no_grad()
@@ -204,11 +221,13 @@ def _sample(seeds: Tensor, kind: str, references: int, targets: int, image_size:
     framed = torch.where(is_target, framed, whole)
 
     cropped = crop_camera(Ks, framed, image_size)
-    images, masks, surface = _shoot_flat(stage, viewmats, cropped, image_size)
     near_view, near_Ks = _portrait_cameras(head, jitter[..., 7:10], face_size)
     face_view = torch.where(is_target[..., None], near_view, viewmats)
     face_Ks = torch.where(is_target[..., None], near_Ks, crop_camera(Ks, face, face_size))
-    faces, face_masks, face_surface = _shoot_flat(stage, face_view, face_Ks, face_size)
+    plates = shoot(stage, [_one_a_moment(viewmats, cropped, image_size), _one_a_moment(face_view, face_Ks, face_size)])
+    whole_plate, face_plate = (plate.map(lambda t: t.unflatten(0, (-1, count))[:, :, 0]) for plate in plates)
+    images, masks = resolve(whole_plate)
+    faces, face_masks = resolve(face_plate)
     if kind == "wild":
         images[:, :references] = _sensor(images[:, :references], masks[:, :references], seeds, 61)
         faces = _sensor(faces, face_masks, seeds, 62)
@@ -220,15 +239,13 @@ def _sample(seeds: Tensor, kind: str, references: int, targets: int, image_size:
         target_faces=faces[:, t],
         cameras=Cameras(viewmats[:, t, None], cropped[:, t, None], image_size, image_size), pose=frames.pose[:, t],
         transl=frames.transl[:, t], gaze=frames.gaze[:, t], actions=frames.actions[:, t], betas=crowd.betas,
-        seeds=seeds, surface=surface[:, s], face_surface=face_surface[:, s],
+        seeds=seeds, surface=surface_cells(whole_plate[:, s]),
+        face_surface=surface_cells(face_plate[:, s]),
     )  # fmt: skip
 
 
-def _shoot_flat(stage: Stage, viewmats: Tensor, Ks: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
-    """One camera a moment: images [B F 3 H W], masks, surface cells."""
-    made = shoot(stage, Cameras(viewmats.flatten(0, 1)[:, None], Ks.flatten(0, 1)[:, None], size, size))
-    images, masks, surface = (each[:, 0].unflatten(0, viewmats.shape[:2]) for each in made)
-    return images, masks, surface
+def _one_a_moment(viewmats: Float[Tensor, "B F 4 4"], Ks: Float[Tensor, "B F 3 3"], size: int) -> Cameras:
+    return Cameras(viewmats.flatten(0, 1)[:, None], Ks.flatten(0, 1)[:, None], size, size)
 
 
 def _landmarks(device: str) -> tuple[Tensor, Tensor]:

@@ -53,17 +53,8 @@ def rasterize(
     Triangles with a corner nearer than 1 cm are dropped.
     Raises: ValueError where the meshes and cameras differ in number.
     """
-    if not vertices.shape[0] == viewmats.shape[0] == Ks.shape[0]:
-        raise ValueError(f"{vertices.shape[0]} meshes but {viewmats.shape[0]} viewmats and {Ks.shape[0]} Ks")
-    camera = vertices @ viewmats[:, :3, :3].mT + viewmats[:, None, :3, 3]
-    z = camera[..., 2]
-    inverse = 1 / z.clamp(min=NEAR)
-    screen = (camera * inverse[..., None]) @ Ks.mT
-    screen = torch.cat([screen[..., :2], inverse[..., None]], -1)
-    usable = (z > NEAR)[:, faces].all(-1)
-    if face_visible is not None:
-        usable = usable & face_visible
-    key = visibility(screen, faces, usable, height, width, max_candidates)
+    screen = _on_screen(vertices, viewmats, Ks)
+    key = visibility(screen, faces, face_visible, height, width, max_candidates)
 
     n, y, x = (key != _EMPTY).nonzero(as_tuple=True)
     face = key[n, y, x] & 0xFFFFFFFF
@@ -81,6 +72,93 @@ def rasterize(
     return fragments
 
 
+@dataclass(frozen=True)
+class Patches(Movable):
+    """What pixels see, cut into patches of one surface each: most pixels are one patch, a silhouette's are two or more.
+
+    pixel: flat index into images x height x width. share: how much of the pixel the patch covers. face, bary: triangle,
+    and weights of its corners (perspective-correct) at the patch's middle.
+    """
+
+    pixel: Int[Tensor, " P"]
+    share: Float[Tensor, " P"]
+    face: Int[Tensor, " P"]
+    bary: Float[Tensor, "3 P"]
+
+
+@torch.no_grad()
+def rasterize_patches(
+    vertices: Float[Tensor, "N V 3"], faces: Int[Tensor, "F 3"], viewmats: Float[Tensor, "N 4 4"],
+    Ks: Float[Tensor, "N 3 3"], height: int, width: int, face_visible: Bool[Tensor, "N F"] | None,
+    surface: Int[Tensor, " F"], factor: int = 2, max_candidates: int = 1 << 25,
+) -> Patches:  # fmt: skip
+    """Visibility at factor x factor samples a pixel, to be shaded once a patch rather than once a sample (MSAA).
+
+    Samples of a pixel make one patch where they show the same `surface` at about the same depth (within two pixels'
+    width); those of a negative surface stay alone.
+
+    Args:
+        surface: of each face, such as its material.
+        factor: samples along each axis of a pixel. height, width, Ks: in pixels.
+    Raises: ValueError where the meshes and cameras differ in number.
+    """
+    fine = torch.cat([Ks[:, :2] * factor, Ks[:, 2:]], 1)
+    screen = _on_screen(vertices, viewmats, fine)
+    key = visibility(screen, faces, face_visible, height * factor, width * factor, max_candidates)
+    key = key.view(-1, height, factor, width, factor).permute(2, 4, 0, 1, 3).reshape(factor**2, -1)
+    pixel = (key.amin(0) != _EMPTY).nonzero()[:, 0]
+    key = key[:, pixel]
+    covered = key != _EMPTY
+    face = torch.where(covered, key & 0xFFFFFFFF, 0)
+    depth = 1 / (0x7FFFFFFF - (key >> 32)).to(torch.int32).view(torch.float32)
+    image = pixel // (height * width)
+    owner, share, middle = _group(covered, surface[face], depth, (2 / Ks[:, 0, 0])[image])
+    leads = (owner == torch.arange(factor**2, device=key.device)[:, None]).flatten().nonzero()[:, 0]
+    sample, which = leads // max(1, len(pixel)), leads % max(1, len(pixel))
+    pixel, image, face = pixel[which], image[which], face.flatten()[leads]
+    left, top = pixel % width * factor, pixel // width % height * factor
+
+    corners = faces.T[:, face] + image * screen.shape[1]  # columns, as everywhere: short rows are slow to gather
+    sx, sy, nearness = screen.flatten(0, 1).T.contiguous()[:, corners]
+    inside = _spans(sx - (left + sample % factor + 0.5), sy - (top + sample // factor + 0.5))
+    middle = _spans(sx - (left + middle[0].flatten()[leads]), sy - (top + middle[1].flatten()[leads]))
+    # where the middle lies outside of the one triangle that stands for the patch, go towards it as far as the edge
+    sign = inside.sum(0).sign()
+    inside, middle = inside * sign, middle * sign
+    reach = torch.where(middle < 0, inside / (inside - middle).clamp(min=1e-20), 1).amin(0).clamp(0, 1)
+    spans = torch.lerp(inside, middle, reach).clamp(min=0) * nearness
+    return Patches(pixel, share.flatten()[leads], face, spans / spans.sum(0).clamp(min=1e-20))
+
+
+def _spans(x: Float[Tensor, "3 P"], y: Float[Tensor, "3 P"]) -> Float[Tensor, "3 P"]:
+    """`edge_weights` of the origin, in columns."""
+    return torch.stack([x[i - 2] * y[i - 1] - y[i - 2] * x[i - 1] for i in range(3)])
+
+
+def _group(covered: Tensor, surface: Tensor, depth: Tensor, tolerance: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Which sample stands for each of a pixel's S samples ([S P], -1 where empty); and for those that stand for a patch,
+    its share of the pixel [S P] and its middle in samples (x, y) [2 S P]."""
+    samples = len(covered)
+    side = round(samples**0.5)
+    owner = torch.full_like(covered, -1, dtype=torch.int8)
+    for j in range(samples):
+        mine = torch.where(covered[j], j, -1).to(torch.int8)
+        for i in reversed(range(j)):
+            same = (surface[i] == surface[j]) & (surface[j] >= 0)
+            same = same & ((depth[i] - depth[j]).abs() < tolerance * depth[j]) & (owner[i] == i) & covered[j]
+            mine = torch.where(same, i, mine)
+        owner[j] = mine
+    share, middle = torch.zeros_like(depth), depth.new_zeros(2, *depth.shape)
+    order = torch.arange(samples, device=depth.device)
+    for i in range(samples):
+        members = (owner == i).float()
+        count = members.sum(0)
+        share[i] = count / samples
+        for axis, at in enumerate((order % side, order // side)):
+            middle[axis, i] = ((at + 0.5)[:, None] * members).sum(0) / count.clamp(min=1)
+    return owner, share, middle
+
+
 @torch.no_grad()
 def orthographic_depth(
     points: Float[Tensor, "N V 3"], faces: Int[Tensor, "F 3"], size: int,
@@ -91,85 +169,110 @@ def orthographic_depth(
     Args:
         points: x and y in pixels, z (depth) in [0, 1].
     """
-    usable = torch.ones_like(points[:, :1, 0], dtype=torch.bool).expand(-1, faces.shape[0])
     screen = torch.cat([points[..., :2], 2 - points[..., 2:]], -1)
-    key = visibility(screen, faces, usable if face_visible is None else face_visible, size, size, max_candidates)
+    key = visibility(screen, faces, face_visible, size, size, max_candidates)
     nearness = (0x7FFFFFFF - (key >> 32)).to(torch.int32).view(torch.float32)
     return torch.where(key != _EMPTY, 2 - nearness, 1.0)
 
 
 def visibility(
-    screen: Float[Tensor, "N V 3"], faces: Int[Tensor, "F 3"], usable: Bool[Tensor, "N F"], height: int, width: int,
-    max_candidates: int,
+    screen: Float[Tensor, "N V 3"], faces: Int[Tensor, "F 3"], face_visible: Bool[Tensor, "N F"] | None, height: int,
+    width: int, max_candidates: int,
 ) -> Int[Tensor, "N H W"]:  # fmt: skip
     """The key of the nearest triangle of each pixel: its index in the low 32 bits, int64's maximum where there is none.
 
     Args:
-        screen: x and y in pixels, and a positive nearness that is affine on the screen (1/z): the largest wins.
+        screen: x and y in pixels, and a nearness that is affine on the screen (1/z): the largest wins; a triangle
+            with a corner at 0 is not drawn.
     """
     images, count = screen.shape[0], faces.shape[0]
     key = torch.full((images * height * width,), _EMPTY, dtype=torch.int64, device=screen.device)
     at_once = max(1, max_candidates // max(count, 1))
     for first in range(0, images, at_once):
         part = slice(first, min(first + at_once, images))
-        planes, box, pixels = _prepare(screen[part], faces, usable[part], height, width)
-        ends = pixels.cumsum(0)
-        total = int(ends[-1]) if count else 0
-        cuts = [0, len(pixels)]
+        triangles = _prepare(screen[part], faces, None if face_visible is None else face_visible[part], height, width)
+        ends = triangles.pixels.cumsum(0)
+        total = int(ends[-1]) if len(ends) else 0
+        cuts = [0, len(ends)]
         if total > max_candidates:
             marks = torch.arange(max_candidates, total, max_candidates, device=ends.device)
-            cuts = sorted({0, *torch.searchsorted(ends, marks).tolist(), len(pixels)})
+            cuts = sorted({0, *torch.searchsorted(ends, marks).tolist(), len(ends)})
         for a, b in zip(cuts[:-1], cuts[1:]):
             size = total if len(cuts) == 2 else int(ends[b - 1] - (ends[a - 1] if a else 0))
             if size:
-                _test(key, planes[:, a:b], box[:, a:b], pixels[a:b], size, a + first * count, count, height, width)
+                _test(key[first * height * width :], triangles, a, b, size, width)
     return key.view(images, height, width)
 
 
-def _prepare(screen: Tensor, faces: Tensor, usable: Tensor, height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Per image and triangle: edge functions and nearness [12 T], box (x0, y0, width) [3 T], pixels in the box [T]."""
-    corners = screen[:, faces].flatten(0, 1)  # [T 3 3]
-    x, y, nearness = corners.unbind(-1)
-    # an edge runs from its lower vertex index to its higher one, whichever triangle asks
-    start, end = faces[:, [1, 2, 0]], faces[:, [2, 0, 1]]
-    flip = (start > end).repeat(screen.shape[0], 1)
-    ax, bx = x[:, [1, 2, 0]], x[:, [2, 0, 1]]
-    ay, by = y[:, [1, 2, 0]], y[:, [2, 0, 1]]
-    ax, bx = torch.where(flip, bx, ax), torch.where(flip, ax, bx)
-    ay, by = torch.where(flip, by, ay), torch.where(flip, ay, by)
-    dx, dy = ay - by, bx - ax
-    offset = -(dx * ax + dy * ay)
-    area = (x[:, 1] - x[:, 0]) * (y[:, 2] - y[:, 0]) - (y[:, 1] - y[:, 0]) * (x[:, 2] - x[:, 0])
-    sign = torch.where(flip, -1.0, 1.0) * area.sign()[:, None]
-    planes = torch.cat([dx * sign, dy * sign, offset * sign, nearness / area.abs().clamp(min=1e-12)[:, None]], 1)
+@dataclass(frozen=True)
+class _Triangles:
+    """The T triangles whose box holds a pixel's centre. planes: three edge functions, positive inside: their slopes in
+    x, in y, and offsets [9 T]; nearness: of the corners over the area [3 T]; box: x0, y0, width, and the image's first
+    row [4 T]; face, pixels: index, and size of the box [T]."""
 
-    x0 = (x.amin(1) - 0.5).ceil().clamp(0, width).int()
-    y0 = (y.amin(1) - 0.5).ceil().clamp(0, height).int()
-    wide = (x.amax(1) - 0.5).floor().clamp(-1, width - 1).int() + 1 - x0
-    tall = (y.amax(1) - 0.5).floor().clamp(-1, height - 1).int() + 1 - y0
-    pixels = wide.clamp(min=0) * tall.clamp(min=0) * (usable.flatten() & (area != 0))
-    return planes.T.contiguous(), torch.stack([x0, y0, wide]), pixels.long()
+    planes: Tensor
+    nearness: Tensor
+    box: Tensor
+    face: Tensor
+    pixels: Tensor
 
 
-def _test(
-    key: Tensor, planes: Tensor, box: Tensor, pixels: Tensor, size: int, first: int, count: int, height: int, width: int
-) -> None:
-    """Test `size` pairs of triangle and pixel, and lower `key` in place where a triangle is nearer."""
+def _prepare(screen: Tensor, faces: Tensor, shown: Tensor | None, height: int, width: int) -> _Triangles:
+    columns, corners = screen.movedim(2, 0).contiguous(), faces.T.contiguous()  # [3 N V], [3 F]
+    x, y = (columns[k][:, corners] for k in range(2))  # [N 3 F]
+    x0, x1 = (x.amin(1) - 0.5).ceil().clamp(0, width), (x.amax(1) - 0.5).floor().clamp(-1, width - 1)
+    y0, y1 = (y.amin(1) - 0.5).ceil().clamp(0, height), (y.amax(1) - 0.5).floor().clamp(-1, height - 1)
+    alive = (x1 >= x0) & (y1 >= y0)
+    alive = (alive if shown is None else alive & shown).flatten().nonzero()[:, 0]
+    image, face = alive // len(faces), alive % len(faces)
+    x0, x1, y0, y1 = (t.flatten()[alive].int() for t in (x0, x1, y0, y1))
+    wide, pixels = x1 + 1 - x0, (x1 + 1 - x0) * (y1 + 1 - y0)
+
+    corners = corners[:, face]
+    x, y, nearness = columns.flatten(1)[:, corners + image * screen.shape[1]]
+    area = (x[1] - x[0]) * (y[2] - y[0]) - (y[1] - y[0]) * (x[2] - x[0])
+    planes = []
+    for i, j in ((1, 2), (2, 0), (0, 1)):
+        # an edge runs from its lower vertex index to its higher one, whichever triangle asks
+        flip = corners[i] > corners[j]
+        ax, bx = torch.where(flip, x[j], x[i]), torch.where(flip, x[i], x[j])
+        ay, by = torch.where(flip, y[j], y[i]), torch.where(flip, y[i], y[j])
+        dx, dy = ay - by, bx - ax
+        sign = torch.where(flip, -area.sign(), area.sign())
+        planes.append(torch.stack([dx, dy, -(dx * ax + dy * ay)]) * sign)
+    nearness = nearness / area.abs().clamp(min=1e-12)
+    box = torch.stack([x0, y0, wide, image.int() * height])
+    return _Triangles(torch.stack(planes, 1).flatten(0, 1), nearness, box, face, pixels * (area != 0) * (nearness > 0).all(0))
+
+
+def _test(key: Tensor, triangles: _Triangles, a: int, b: int, size: int, width: int) -> None:
+    """Test the `size` pairs of triangle a to b and pixel, and lower `key` in place where a triangle is nearer."""
+    pixels = triangles.pixels[a:b]
     triangle = torch.repeat_interleave(pixels, output_size=size)
-    start = pixels.cumsum(0) - pixels
-    local = (torch.arange(size, device=key.device) - start[triangle]).int()
-    x0, y0, wide = box[:, triangle]
+    local = torch.arange(size, dtype=torch.int32, device=key.device) - (pixels.cumsum(0) - pixels).int()[triangle]
+    triangle += a
+    x0, y0, wide, top = triangles.box[:, triangle]
     row = local // wide
     px, py = x0 + (local - row * wide), y0 + row
-    p = planes[:, triangle]  # columns: CUDA gathers short rows one block each, many times slower
-    weights = p[:3] * (px + 0.5) + p[3:6] * (py + 0.5) + p[6:9]
-    inside = (weights >= 0).all(0).nonzero().squeeze(1)
-    nearness = (weights[:, inside] * p[9:, inside]).sum(0).clamp(min=0)
-    triangle = triangle[inside] + first
-    image = triangle // count
-    value = ((0x7FFFFFFF - nearness.view(torch.int32)).long() << 32) | (triangle - image * count)
-    where = (image * height + py[inside]) * width + px[inside]
+    x, y = px + 0.5, py + 0.5
+    dx, dy, offset = triangles.planes[:, triangle].view(3, 3, -1)  # columns: CUDA gathers short rows one block each
+    weights = torch.addcmul(torch.addcmul(offset, dx, x), dy, y)
+    inside = (weights.amin(0) >= 0).nonzero()[:, 0]
+    triangle = triangle[inside]
+    nearness = (weights[:, inside] * triangles.nearness[:, triangle]).sum(0).clamp(min=0)
+    value = ((0x7FFFFFFF - nearness.view(torch.int32)).long() << 32) | triangles.face[triangle]
+    where = (top + py)[inside].long() * width + px[inside]
     key.scatter_reduce_(0, where, value, "amin")
+
+
+def _on_screen(vertices: Tensor, viewmats: Tensor, Ks: Tensor) -> Tensor:
+    """x and y in pixels and 1/z of vertices [N V 3]; 0 instead of 1/z at what is nearer than 1 cm."""
+    if not vertices.shape[0] == viewmats.shape[0] == Ks.shape[0]:
+        raise ValueError(f"{vertices.shape[0]} meshes but {viewmats.shape[0]} viewmats and {Ks.shape[0]} Ks")
+    camera = vertices @ viewmats[:, :3, :3].mT + viewmats[:, None, :3, 3]
+    inverse = torch.where(camera[..., 2:] > NEAR, 1 / camera[..., 2:], 0)
+    screen = (camera * inverse) @ Ks.mT
+    return torch.cat([screen[..., :2], inverse], -1)
 
 
 def edge_weights(corners: Float[Tensor, "P 3 2"], points: Float[Tensor, "P 2"]) -> Float[Tensor, "P 3"]:

@@ -195,34 +195,38 @@ def sun_visibility(
     return lit
 
 
-def resolve(
-    colors: Float[Tensor, "P 3"],
-    points: tuple[Tensor, Tensor, Tensor],
+@dataclass(frozen=True)
+class Plate(Movable):
+    """Pictures of people before any background: linear light, what covers each pixel, and where on the canonical
+    template that is (metres); light and place are weighted by the cover."""
+
+    light: Float[Tensor, "*batch 3 h w"]
+    cover: Float[Tensor, "*batch 1 h w"]
+    place: Float[Tensor, "*batch 3 h w"]
+
+
+def gather_plate(
+    colors: Float[Tensor, "P 3"], place: Float[Tensor, "P 3"], share: Float[Tensor, " P"], pixel: Int[Tensor, " P"],
     shape: tuple[int, int, int],
-    factor: int = 2,
-    background: tuple[float, float, float] = (1.0, 1.0, 1.0),
-) -> tuple[Float[Tensor, "N 3 h w"], Float[Tensor, "N 1 h w"]]:
-    """From shaded, supersampled pixels to pictures: a box filter in linear light, then a background, then sRGB.
+) -> Plate:  # fmt: skip
+    """Put shaded patches (`rasterize_patches`) into pictures: a box filter in linear light.
 
     Args:
-        colors: linear, of the covered pixels.
-        points: image, row and column of each (`visible_points`).
-        shape: images, height and width of the supersampled grid.
-        factor: supersampling along each axis.
-        background: sRGB.
-    Returns: sRGB images [0, 1], and coverage, at (height / factor, width / factor).
-    Raises: ValueError where the grid is no multiple of the factor.
+        colors: linear. shape: images, height and width.
     """
     count, height, width = shape
-    if height % factor or width % factor:
-        raise ValueError(f"a grid of {height} x {width} cannot be reduced by {factor}; make it a multiple")
-    n, y, x = points
-    dense = colors.new_zeros(count, height, width, 4)
-    dense[n, y, x] = torch.cat([soft_clip(colors), torch.ones_like(colors[:, :1])], 1)
-    boxes = dense.view(count, height // factor, factor, width // factor, factor, 4).mean((2, 4)).permute(0, 3, 1, 2)
-    coverage = boxes[:, 3:]
-    behind = srgb_to_linear(colors.new_tensor(background))[:, None, None]
-    return linear_to_srgb(boxes[:, :3] + (1 - coverage) * behind), coverage
+    total = colors.new_zeros(7, count * height * width)
+    total.index_add_(1, pixel, torch.cat([soft_clip(colors).T, torch.ones_like(share)[None], place.T]) * share)
+    light, cover, at = total.view(7, count, height, width).split((3, 1, 3))
+    return Plate(light.transpose(0, 1), cover.transpose(0, 1), at.transpose(0, 1))
+
+
+def resolve(
+    plate: Plate, background: tuple[float, float, float] = (1.0, 1.0, 1.0)
+) -> tuple[Float[Tensor, "*batch 3 h w"], Float[Tensor, "*batch 1 h w"]]:
+    """sRGB pictures [0, 1] over a background (sRGB), and their coverage."""
+    behind = srgb_to_linear(plate.light.new_tensor(background))[:, None, None]
+    return linear_to_srgb(plate.light + (1 - plate.cover) * behind), plate.cover
 
 
 def soft_clip(linear: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:

@@ -15,7 +15,7 @@ from torch import Tensor
 from lca_mini.people.cloth import cloth
 from lca_mini.people.looks import Looks
 from lca_mini.people.skin import Surface, eyes, hanging_hair, skin, small_parts
-from lca_mini.people.wardrobe import CURTAIN, EYE, SKIN, TONGUE, TOP
+from lca_mini.people.wardrobe import CURTAIN, EYE, TONGUE, TOP
 
 
 def appearance(
@@ -25,24 +25,19 @@ def appearance(
 
     Args:
         who: index into looks.
-        part: of `wardrobe`.
+        part: of `wardrobe`, in ascending order.
         at: position on the template, metres.
         masks: `wardrobe.masks` there.
     """
-    groups = [
-        (part == SKIN, lambda i: skin(looks, who[i], at[i], masks[i])),
-        (part == EYE, lambda i: eyes(looks, who[i], at[i], masks[i, 5])),
-        ((part >= TONGUE) & (part < CURTAIN), lambda i: small_parts(part[i] - TONGUE, at[i])),
-        ((part >= CURTAIN) & (part < TOP), lambda i: hanging_hair(looks, who[i], at[i])),
-        (part >= TOP, lambda i: cloth(looks, who[i], part[i] - TOP, at[i])),
+    groups = [  # up to which part, and its material
+        (EYE, lambda i: skin(looks, who[i], at[i], masks[i])),
+        (TONGUE, lambda i: eyes(looks, who[i], at[i], masks[i, 5])),
+        (CURTAIN, lambda i: small_parts(part[i] - TONGUE, at[i])),
+        (TOP, lambda i: hanging_hair(looks, who[i], at[i])),
+        (torch.iinfo(part.dtype).max, lambda i: cloth(looks, who[i], part[i] - TOP, at[i])),
     ]
-    out = {
-        f.name: at.new_zeros(len(at), 3) if f.name in ("albedo", "bump") else at.new_zeros(len(at))
-        for f in fields(Surface)
-    }
-    for mask, material in groups:
-        index = mask.nonzero()[:, 0]
-        if len(index):
-            for name, values in vars(material(index)).items():
-                out[name][index] = values
-    return Surface(**out)
+    ends = torch.searchsorted(part, part.new_tensor([end for end, _ in groups])).tolist()
+    parts = [material(slice(a, b)) for a, b, (_, material) in zip([0, *ends], ends, groups) if b > a]
+    if not parts:
+        return Surface(at.new_zeros(0, 3), *(at.new_zeros(0) for _ in range(3)), at.new_zeros(0, 3))
+    return Surface(*(torch.cat([getattr(p, f.name) for p in parts]) for f in fields(Surface)))
