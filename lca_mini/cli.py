@@ -66,6 +66,7 @@ def train(
     out: Path,
     preset: Literal["nano", "mini", "paper"] = "mini",
     init: str | None = None,
+    anew: tuple[str, ...] = (),
     resume: bool = False,
     data: Literal["stage", "wild", "studio", "mixed"] = "stage",
     people: int = 0,
@@ -90,6 +91,7 @@ def train(
         out: Folder for weights, log, previews and the state to resume from.
         preset: Size of the model.
         init: Weights to begin with: a name, a .safetensors file or a folder.
+        anew: Modules that begin with random weights in spite of --init, such as expression_encoder action_map.
         resume: Go on from the state in --out, exactly.
         data: Whom to learn from; "stage" is wild for pretrain and studio for posttrain.
         people: How many different people there are; 0 for no end.
@@ -109,9 +111,9 @@ def train(
     from lca_mini.training import train as run_training
 
     settings = TrainSettings(
-        stage=stage, preset=preset, out=str(out), init=init, resume=resume, data=data, people=people, batch=batch,
-        references=references, targets=targets, steps=steps, minutes=minutes, lr=lr, gamma=gamma, perceptual=perceptual,
-        device=device, seed=seed,
+        stage=stage, preset=preset, out=str(out), init=init, anew=anew, resume=resume, data=data,
+        people=people, batch=batch, echo=echo, references=references, targets=targets, steps=steps, minutes=minutes,
+        lr=lr, gamma=gamma, perceptual=perceptual, device=device, seed=seed,
     )  # fmt: skip
     print_json(run_training(settings))
 

@@ -22,6 +22,8 @@ from lca_mini.training.state import load_state
 from lca_mini.training.step import draw
 from safetensors.torch import load_file
 
+MAKE_MODEL = loop.make_model
+
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
@@ -119,6 +121,18 @@ def test_posttrain_starts_from_exactly_the_pretrained_weights(tmp_path, monkeypa
     after = load_file(tmp_path / "post" / "state" / "state.safetensors")
     for name, parameter in model.named_parameters():
         assert torch.equal(after[f"model.{name}"], parameter), name
+
+
+def test_what_begins_anew_does_so_and_nothing_else(tmp_path, monkeypatch):
+    model = tiny_model()
+    monkeypatch.setattr(loop, "load", lambda name, **_: tiny_model())
+    monkeypatch.setattr(loop, "load_body", lambda **_: None)
+    monkeypatch.setattr(loop, "build", lambda config, body: tiny_model(1))
+    made = MAKE_MODEL(settings(tmp_path, init="some", anew=("action_map",)))
+    for name, parameter in made.named_parameters():
+        assert torch.equal(parameter, model.get_parameter(name)) != name.startswith("action_map."), name
+    with pytest.raises(ValueError, match="no module .*beard.* action_map"):
+        MAKE_MODEL(settings(tmp_path, init="some", anew=("beard",)))
 
 
 def test_layers_learn_slower_the_farther_they_are_from_the_output():

@@ -50,6 +50,9 @@ class ActionMap(nn.Module):
         self.net = nn.Sequential(
             nn.Linear(actions, hidden, bias=False), nn.SiLU(), nn.Linear(hidden, expression_dim, bias=False)
         )
+        # a face of a few actions begins with a code of about 0.5 a number: codes of 0.01 never grew in short runs
+        nn.init.normal_(self.net[0].weight, std=1.0)
+        nn.init.normal_(self.net[2].weight, std=1.5 * hidden**-0.5)
 
     def forward(self, actions: Float[Tensor, "*batch A"]) -> Float[Tensor, "*batch E"]:
         return torch.tanh(self.net(actions).float())

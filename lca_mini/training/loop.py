@@ -143,12 +143,23 @@ def train(settings: TrainSettings, film: Film | None = None, cast: Cast | None =
 
 
 def make_model(settings: TrainSettings) -> LCA:
-    """Random weights that follow from the seed, or exactly those of `init`."""
+    """Random weights that follow from the seed, or exactly those of `init`, less what begins `anew`."""
+    model = None
     if settings.init is not None:
-        return load(settings.init, expect_preset=settings.preset, trainable=True).train()
+        model = load(settings.init, expect_preset=settings.preset, trainable=True).train()
+        if not settings.anew:
+            return model
+        if unknown := set(settings.anew) - {name for name, _ in model.named_children()}:
+            raise ValueError(f"the model has no module {sorted(unknown)} to begin anew; it has "
+                             f"{', '.join(name for name, _ in model.named_children())}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        return build(settings.config, load_body(num_betas=settings.config.num_betas)).train()
+        new = build(settings.config if model is None else model.config, load_body(num_betas=settings.config.num_betas))
+    if model is None:
+        return new.train()
+    for name in settings.anew:
+        getattr(model, name).load_state_dict(getattr(new, name).state_dict())
+    return model
 
 
 def progress_of(settings: TrainSettings, step: int, seconds: float) -> float:

@@ -31,10 +31,10 @@ class LossWeights:
     acap: float = 10.0
     asap: float = 0.01
     correction: float = 0.02
-    betas: float = 0.02
+    betas: float = 0.1
     face_finder: float = 0.1
     surface: float = 0.5
-    align: float = 0.02
+    align: float = 0.1
     code: float = 0.0
 
     def __post_init__(self) -> None:
@@ -87,14 +87,15 @@ def correction_loss(means: Float[Tensor, "*batch 3"], colors: Float[Tensor, "*ba
     return 100 * means.square().sum(-1).mean() + colors.square().sum(-1).mean()
 
 
-def betas_loss(predicted: Float[Tensor, "B K"], betas: Float[Tensor, "B K"]) -> Float[Tensor, ""]:
-    """Huber distance of predicted and true body shape."""
-    return F.smooth_l1_loss(predicted, betas)
+def betas_loss(points: Float[Tensor, "B M 3"], true_points: Float[Tensor, "B M 3"]) -> Float[Tensor, ""]:
+    """Mean distance, in units of 10 cm, of anchors on bodies of predicted and of true shape: of 64 betas a few count."""
+    return 10 * (points - true_points).norm(dim=-1).mean()
 
 
 def align_loss(from_faces: Float[Tensor, "*batch E"], from_actions: Float[Tensor, "*batch E"]) -> Float[Tensor, ""]:
-    """The two expression codes of one face agree: each is drawn to the other, which is held still meanwhile."""
-    return F.mse_loss(from_actions, from_faces.detach()) + F.mse_loss(from_faces, from_actions.detach())
+    """The code read off a face is drawn to that of its actions, which is held still: were both drawn, both would shrink
+    to nothing, where they agree best."""
+    return F.mse_loss(from_faces, from_actions.detach())
 
 
 def code_loss(from_faces: Float[Tensor, "*batch E"], from_actions: Float[Tensor, "*batch E"]) -> Float[Tensor, ""]:

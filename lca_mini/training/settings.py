@@ -25,7 +25,7 @@ class TrainSettings:
     """One run.
 
     stage: "pretrain" or "posttrain". init: weights to begin with (a name or path, as `load` takes it); posttrain needs
-    them. data: "wild", "studio", "mixed", or "stage" for the stage's own. people: how many different people there are
+    them. anew: modules of the model that begin with random weights in spite of init. data: "wild", "studio", "mixed", or "stage" for the stage's own. people: how many different people there are
     to learn from; 0 for as many as the split has. steps, minutes: whichever is reached first ends the run, and the
     learning rate follows whichever is further on; 0 for no limit (one of them is needed). warmup: fraction of the
     run. lr: of AdamW. muon: rate of the matrices of attention and MLPs, whose optimiser Muon is, over lr; 0 for AdamW
@@ -40,6 +40,7 @@ class TrainSettings:
     preset: str = "mini"
     out: str = "runs/mini"
     init: str | None = None
+    anew: tuple[str, ...] = ()
     resume: bool = False
     data: str = "stage"
     people: int = 0

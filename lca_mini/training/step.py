@@ -65,6 +65,8 @@ class Learned(Movable):
     from_actions: Float[Tensor, "B T E"]
     boxes: Float[Tensor, "B S 3"]
     cells: Float[Tensor, "B S P Q 4"] | None
+    body: Float[Tensor, "B M 3"]
+    true_body: Float[Tensor, "B M 3"]
 
 
 class Learner(nn.Module):
@@ -91,7 +93,8 @@ class Learner(nn.Module):
             kinds = (images, sample.surface), (sample.face_images, sample.face_surface)
             cells = [surface_cells(s[:, chance.references], grid(*p.shape[-2:])) for p, s in kinds]
             cells = torch.cat(cells, dim=2)
-        return Learned(reconstruction, faces, actions, self.model.find_faces(images), cells)
+        bodies = (self.model.anchors_of(betas) for betas in (reconstruction.betas, sample.betas))
+        return Learned(reconstruction, faces, actions, self.model.find_faces(images), cells, *bodies)
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,7 @@ def objective(
             terms |= {f"cano_{name}": term for name, term in compare(made.canonical_posed, one)[0].items()}
     terms["acap"] = losses.acap_loss(made.offsets)
     terms["asap"] = losses.asap_loss(made.avatar.canonical.scales)
-    terms["betas"] = losses.betas_loss(made.betas, sample.betas)
+    terms["betas"] = losses.betas_loss(learned.body, learned.true_body)
     terms["face_finder"] = face_finder_loss(learned.boxes, sample.face_boxes[:, chance.references])
     if made.found is not None and learned.cells is not None:
         terms["surface"] = surface_loss(made.found, learned.cells)
