@@ -13,9 +13,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from lca_mini.people.cloth import cloth
+from lca_mini.people.trimmings import accessory
 from lca_mini.people.looks import Looks
 from lca_mini.people.skin import Surface, eyes, hanging_hair, skin, small_parts
-from lca_mini.people.wardrobe import CURTAIN, EYE, SKIN, TONGUE, TOP
+from lca_mini.people.wardrobe import CURTAIN, EYE, SHOES, SKIN, TONGUE, TOP
 
 
 def appearance(
@@ -34,7 +35,8 @@ def appearance(
         (part == EYE, lambda i: eyes(looks, who[i], at[i], masks[i, 5])),
         ((part >= TONGUE) & (part < CURTAIN), lambda i: small_parts(part[i] - TONGUE, at[i])),
         ((part >= CURTAIN) & (part < TOP), lambda i: hanging_hair(looks, who[i], at[i])),
-        (part >= TOP, lambda i: cloth(looks, who[i], part[i] - TOP, at[i])),
+        (part > SHOES, lambda i: accessory(looks, who[i], part[i], at[i])),
+        ((part >= TOP) & (part <= SHOES), lambda i: cloth(looks, who[i], part[i] - TOP, at[i])),
     ]
     out = {
         f.name: at.new_zeros(len(at), 3) if f.name in ("albedo", "bump") else at.new_zeros(len(at))

@@ -20,10 +20,13 @@ from lca_mini.people.hair import beard, scalp
 from lca_mini.people.looks import Looks, looks_of
 from lca_mini.people.noise import noise, smoothstep
 from lca_mini.people.shape import traits_of
-from lca_mini.people.wardrobe import BOTTOM, CURTAIN, LASHES, SHOES, SKIN, SKIRT, TAIL, TOP, Wardrobe, wardrobe
+from lca_mini.people.wardrobe import (
+    BAG, BOTTOM, BRIM, COLLAR, CURTAIN, EARRINGS, GLASSES, HAT, LASHES, LENSES, SCARF, SHOES, SKIN, SKIRT, TAIL, TOP,
+    WATCH, Wardrobe, wardrobe,
+)  # fmt: skip
 from lca_mini.types import Movable
 
-MARGIN, COLLAR = 0.03, 0.055
+MARGIN, NECK_MARGIN = 0.03, 0.055
 
 
 @dataclass(frozen=True)
@@ -46,10 +49,8 @@ def grow(seeds: Int[Tensor, " B"], device: torch.device | str) -> Crowd:
     betas = traits.betas.to(device)
     rest = mesh.template + (betas @ mesh.shapedirs.flatten(0, 1).T).unflatten(-1, mesh.template.shape)
     part = mesh.vertex_part
-    loose = torch.where(part == TOP, looks.loose[:, :1] * 0.9 + 0.1, looks.loose[:, 1:] * 0.6)
-    hairdo = looks.hairdo[:, None]
-    restyle = torch.where(part == TAIL, (hairdo == 8).float(), _shortened(looks)[:, None])
-    rest = rest + loose[..., None] * mesh.fit + restyle[..., None] * mesh.restyle + mesh.sole
+    loose = torch.where((part == TOP) | (part == BAG), looks.loose[:, :1] * 0.9 + 0.1, looks.loose[:, 1:] * 0.6)
+    rest = rest + loose[..., None] * mesh.fit + (looks.morphs @ mesh.morphs.flatten(1)).view_as(rest) + mesh.sole
     rest = rest + _thickness(mesh, looks)[..., None] * vertex_normals(rest, mesh.faces)
     return Crowd(seeds.to(device), betas, rest, visible_faces(mesh, looks), looks)
 
@@ -73,11 +74,6 @@ def _body(device: str) -> Body:
     return load_body().to(device)
 
 
-def _shortened(looks: Looks) -> Float[Tensor, " B"]:
-    """How far the curtain is pulled up towards a bob."""
-    return torch.where(looks.hairdo == 5, 0.75 + 0.25 * looks.length, 0.35 * looks.length)
-
-
 def _thickness(mesh: Wardrobe, looks: Looks) -> Float[Tensor, "B N"]:
     """How far each vertex stands off the surface it was made from, metres."""
     p, part = mesh.template, mesh.vertex_part
@@ -87,6 +83,9 @@ def _thickness(mesh: Wardrobe, looks: Looks) -> Float[Tensor, "B N"]:
     tucked = looks.tucked[:, None]
     waist = smoothstep(0.25, 0.12, y) * (out_on_arm < 0.19)
     top = 0.006 + loose_top * (0.006 * smoothstep(0.46, 0.30, y) + 0.012 * smoothstep(0.20, 0.36, out_on_arm))
+    layer = looks.layer[:, None].expand(-1, len(p))
+    apart = smoothstep(-0.004, 0.018, x.abs() - cuts.front_opening(layer, y.expand_as(layer))) * (z > 0.06) + (z <= 0.06)
+    top = top + 0.007 * ((layer > 0) & (layer < 4)) * apart
     top = torch.where(tucked, top * (1 - 0.6 * waist), top + 0.006 * waist)
     legs = (
         0.004
@@ -119,7 +118,7 @@ def _thickness(mesh: Wardrobe, looks: Looks) -> Float[Tensor, "B N"]:
 
 
 def visible_faces(mesh: Wardrobe, looks: Looks) -> Bool[Tensor, "B F"]:
-    """Which faces each person shows. What lies deeper than `MARGIN` (at the neck `COLLAR`) under a garment is hidden,
+    """Which faces each person shows. What lies deeper than `MARGIN` (at the neck `NECK_MARGIN`) under a garment is hidden,
     so that nothing pokes through in any pose."""
     centre = mesh.template[mesh.faces].mean(1)
     part, y, arm = mesh.part, centre[:, 1], cuts.along_sleeve(centre)
@@ -135,16 +134,25 @@ def visible_faces(mesh: Wardrobe, looks: Looks) -> Bool[Tensor, "B F"]:
     lower_end = torch.where(skirted, skirt, leg)
     waist_end = torch.where(skirted, torch.full_like(waist, 0.12), waist)
     hidden_skin = (
-        ((y > 0.3) & (arm < sleeve - MARGIN) & (neck < -COLLAR))
+        ((y > 0.3) & (arm < sleeve - MARGIN) & (neck < -NECK_MARGIN))
         | ((y < 0.3) & (y > lower_end + MARGIN))
         | (y < shoe - 0.012)
     )
+    hat, layer = looks.headwear[:, None], looks.layer[:, None]
+    scarf, hatted = hat == 4, (hat > 0) & (hat < 4)
+    bareheaded = ~scarf & ~(hatted & (y > 0.725))
+    visor = (centre[:, 0].abs() < 0.080) & (centre[:, 2] > 0.16)
     show = torch.zeros_like(neck, dtype=torch.bool)
     for index, mask in (
         (TOP, top & ~(tucked & (y < waist_end - MARGIN))), (BOTTOM, bottom & ~under_top),
         (SKIRT, skirt_on & ~under_top),
         (SHOES, shoes & ~(~skirted & (y > leg + MARGIN))), (SKIN, ~hidden_skin),
-        (CURTAIN, (hairdo == 5) | (hairdo == 6)), (TAIL, (hairdo == 7) | (hairdo == 8)),
+        (CURTAIN, ((hairdo == 5) | (hairdo == 6)) & bareheaded),
+        (TAIL, ((hairdo == 7) & bareheaded) | ((hairdo == 8) & (hat == 0))),
+        (GLASSES, (looks.glasses[:, None] > 0)), (LENSES, looks.sunglasses[:, None]), (HAT, hatted), (SCARF, scarf),
+        (BRIM, (hat == 3) | ((hat == 1) & visor)), (COLLAR, layer == 4),
+        (EARRINGS, (looks.earrings[:, None] > 0) & ~scarf), (WATCH, looks.watch[:, None] & (sleeve < 0.6)),
+        (BAG, looks.bag[:, None]),
         (LASHES, (looks.female[:, None] > 0.5).expand_as(show)),
     ):  # fmt: skip
         show = show | ((part == index) & mask)
