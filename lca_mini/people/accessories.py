@@ -99,13 +99,13 @@ def _frame(kind: str, thickness: float) -> tuple[Tensor, Tensor]:
     arm = torch.stack([hinge, torch.tensor([0.0725, 0.704, 0.198]), torch.tensor([0.0785, 0.705, 0.160]),
                        torch.tensor([0.0795, 0.704, 0.125]), torch.tensor([0.0780, 0.688, 0.104])])  # fmt: skip
     flat = section * torch.tensor([0.7, 1.3])
-    temple = _sweep(arm, torch.tensor([1.0, 0, 0.2]).expand(5, -1), torch.tensor([0.0, 1, 0]).expand(5, -1), flat, False)
+    sideways, upright = torch.tensor([1.0, 0, 0.2]).expand(5, -1), torch.tensor([0.0, 1, 0]).expand(5, -1)
+    temple = _sweep(arm, sideways, upright, flat, False)
     pair = _mirrored(*_join(left, temple))
     x = torch.tensor([1.0, 0.35, -0.35, -1.0]) * inner[0]
     bridge = _stack(x, inner[1] + 0.004 + 0.002 * (1 - (x / inner[0]).square()), inner[2] + 0.0025)
-    return _join(
-        pair, _sweep(bridge, torch.tensor([0.0, 1, 0]).expand(4, -1), torch.tensor([0.0, 0, 1]).expand(4, -1), section, False)
-    )
+    up = torch.tensor([0.0, 1, 0]).expand(4, -1)
+    return _join(pair, _sweep(bridge, up, forward[:4], section, False))
 
 
 def _glass(kind: str) -> tuple[Tensor, Tensor]:
@@ -137,7 +137,8 @@ def _dome(around: Tensor, rise: Tensor, kind: str) -> Tensor:
     y = 0.726 + low + 0.016 * front * flat + (height - low) * up * (1 - 0.1 * front * flat * (kind != "felt"))
     if kind == "felt":
         y = y - 0.016 * (1 - flat).clamp(0, 1) * smoothstep(0.75, 1.0, rise)
-    return _stack((0.0855 + wide) * flat * side, y, 0.118 + (0.1115 + wide) * flat * front - 0.010 * up * (kind != "felt"))
+    z = 0.118 + (0.1115 + wide) * flat * front - 0.010 * up * (kind != "felt")
+    return _stack((0.0855 + wide) * flat * side, y, z)
 
 
 def _brim(around: Tensor, out: Tensor, kind: str) -> Tensor:
@@ -148,7 +149,8 @@ def _brim(around: Tensor, out: Tensor, kind: str) -> Tensor:
         reach = 0.075 * smoothstep(math.radians(BRIM_FRONT + 12), 0.0, around.abs()) * out
         return edge + _stack(0.12 * reach * side, -0.22 * reach - 0.5 * out * (edge[:, 0].square()) * 2.5, reach)
     reach = 0.062 * out
-    return edge + _stack(reach * side, 0.004 * out - 0.12 * reach * front.abs() + 0.25 * reach * side.abs(), reach * front)
+    curl = 0.004 * out - 0.12 * reach * front.abs() + 0.25 * reach * side.abs()
+    return edge + _stack(reach * side, curl, reach * front)
 
 
 def hats(body: Piece) -> tuple[Shaped, Shaped]:
@@ -191,9 +193,10 @@ def scarf(body: Piece, tights: Piece, columns: int = 29) -> Shaped:
     tuck = 1 - 0.13 * smoothstep(0.80, 1.0, s.abs()) * smoothstep(12.0, 30.0, gap)
     shoulder = 0.555 - 0.22 * width * around.sin().abs()  # it lies on the shoulders, and falls before and behind them
     y = torch.where(y < 0.54, y + around.sin().square() * (shoulder - y).clamp(min=0), y)
-    points = _stack(width * around.sin() * tuck, y - 0.010 * (y < 0.5) * around.cos(), centre + half * around.cos() * tuck)
-    points = points.flatten(0, 1)
-    faces = outward(points, grid_faces(len(table), columns, False), torch.cat([0 * points[:, :1], points[:, 1:2], 0 * points[:, :1] + 0.11], 1))
+    y = y - 0.010 * (y < 0.5) * around.cos()
+    points = _stack(width * around.sin() * tuck, y, centre + half * around.cos() * tuck).flatten(0, 1)
+    inside = _stack(0.0, points[:, 1], 0.11)
+    faces = outward(points, grid_faces(len(table), columns, False), inside)
     points = torch.where(points[:, 1:2] < 0.56, _clear(points, tights, 0.022), points)
     leader = _where(body, (body.template[:, 1] > 0.40) & (body.template[:, 0].abs() < 0.17))
     height = points[:, 1]
@@ -218,7 +221,8 @@ def collar(body: Piece, columns: int = 25) -> Shaped:
     y = 0.560 - 0.42 * (z - 0.03).clamp(max=0.125) + up - 0.022 * tip
     points = _stack((0.070 + out) * around.sin() * (1 + 0.4 * tip), y, z).flatten(0, 1)
     points = _clear(points, body, 0.009 + out.expand(-1, columns).reshape(-1, 1))
-    leader = _where(body, (body.template[:, 1] > 0.44) & (body.template[:, 1] < 0.60) & (body.template[:, 0].abs() < 0.15))
+    x, y, _ = body.template.unbind(1)
+    leader = _where(body, (y > 0.44) & (y < 0.60) & (x.abs() < 0.15))
     near = torch.cdist(points, leader.template).topk(40, largest=False).indices
     faces = outward(points, grid_faces(len(profile), columns, False), torch.tensor([0.0, 0.5, 0.085]).expand_as(points))
     return Shaped(follow(points, faces, leader, 40, leader.weights[near].mean(1)), {})
@@ -238,7 +242,8 @@ def earrings(body: Piece) -> Shaped:
     )
     shape, _ = _mirrored(ball, faces)
     points, faces = _mirrored(points, faces)
-    leader = _where(body, (body.template[:, 1] < 0.665) & (body.template[:, 1] > 0.64) & (body.template[:, 0].abs() > 0.066))
+    x, y, _ = body.template.unbind(1)
+    leader = _where(body, (y > 0.64) & (y < 0.665) & (x.abs() > 0.066))
     return Shaped(_rigid(points, faces, leader, 6), {"studs": shape - points})
 
 
@@ -251,7 +256,8 @@ def watch(body: Piece) -> Shaped:
     band = _sweep(path, radial, torch.tensor([1.0, 0, 0]).expand(18, -1), section, True)
     rim = torch.arange(12) / 12 * 2 * math.pi
     level = torch.tensor([0.4885, 0.4955])[:, None]
-    dial = torch.cat([_stack(0.615 + 0.0165 * rim.cos(), level, 0.0868 + 0.0165 * rim.sin()).flatten(0, 1), torch.tensor([[0.615, 0.4965, 0.0868]])])
+    sides = _stack(0.615 + 0.0165 * rim.cos(), level, 0.0868 + 0.0165 * rim.sin()).flatten(0, 1)
+    dial = torch.cat([sides, torch.tensor([[0.615, 0.4965, 0.0868]])])
     fan = torch.stack([torch.full((12,), 24), 12 + torch.arange(12), 12 + (torch.arange(12) + 1) % 12], 1)
     disc = torch.cat([outward(dial, grid_faces(2, 12, True), torch.tensor([0.615, 0.492, 0.0868]).expand_as(dial)),
                       outward(dial, fan, dial - torch.tensor([0.0, 1, 0]))])  # fmt: skip

@@ -98,7 +98,8 @@ def _layer(
     lapel = torch.exp(-((x.abs() - open_ - 0.055 * smoothstep(0.19, 0.42, y)) / 0.0016).square()) * (y > 0.2) * blazer
     ribs = (d > 0) * (d < 0.022) * cardigan * (0.6 + 0.4 * torch.sin(y * 900)) * 0.35
     zip_ = torch.exp(-(d / 0.0032).square()) * jacket * (0.5 + 0.2 * torch.sin(y * 1500))
-    edge = torch.exp(-(d / 0.0022).square()) * (open_ > 0) * 0.5 + torch.exp(-((x.abs() - 0.014) / 0.0012).square()) * shirt * 0.3
+    placket = torch.exp(-((x.abs() - 0.014) / 0.0012).square()) * shirt * 0.3
+    edge = torch.exp(-(d / 0.0022).square()) * (open_ > 0) * 0.5 + placket
     shadow = torch.exp(d.clamp(max=0) / 0.010) * (d < 0) * 0.45
     off = (y / 0.075) % 1 - 0.5
     button = smoothstep(0.0058, 0.0046, (x.square() + (off * 0.075).square()).sqrt())

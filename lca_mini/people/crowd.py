@@ -16,6 +16,7 @@ from torch import Tensor
 from lca_mini.body import Body, bone_transforms, linear_blend_skinning, load_body, rest_joints, with_gaze
 from lca_mini.capture.shading import vertex_normals
 from lca_mini.people import cuts
+from lca_mini.people.folds import drives, folds, slack
 from lca_mini.people.hair import beard, scalp
 from lca_mini.people.looks import Looks, looks_of
 from lca_mini.people.noise import noise, smoothstep
@@ -60,10 +61,12 @@ def posed(
     crowd: Crowd, pose: Float[Tensor, "B F 55 3"], transl: Float[Tensor, "B F 3"], gaze: Float[Tensor, "B F 4"],
     actions: Float[Tensor, "B F 52"],
 ) -> Float[Tensor, "B F N 3"]:  # fmt: skip
-    """The crowd's vertices in the world. Facial actions first, then the skeleton, as the body itself moves."""
-    body, mesh = _body(str(pose.device)), wardrobe(str(pose.device))
+    """Vertices in the world: facial actions and folds first, then the skeleton, as the body itself moves."""
+    body, mesh, creased = _body(str(pose.device)), wardrobe(str(pose.device)), folds(str(pose.device))
     points = crowd.rest[:, None].expand(*pose.shape[:2], -1, -1).clone()
     points[:, :, mesh.moving] += (actions @ mesh.exprdirs.flatten(0, 1).T).unflatten(-1, (-1, 3))
+    bends = (drives(pose) @ creased.fields.flatten(1)).unflatten(-1, (-1, 3))
+    points[:, :, creased.ids] += bends * slack(creased.part, crowd.looks)[:, None, :, None]
     joints = rest_joints(body, crowd.betas[:, None].expand(*pose.shape[:2], -1), actions)
     transforms = bone_transforms(with_gaze(pose, gaze), joints, body.parents)
     return linear_blend_skinning(points, mesh.weights, transforms) + transl[..., None, :]
@@ -84,7 +87,8 @@ def _thickness(mesh: Wardrobe, looks: Looks) -> Float[Tensor, "B N"]:
     waist = smoothstep(0.25, 0.12, y) * (out_on_arm < 0.19)
     top = 0.006 + loose_top * (0.006 * smoothstep(0.46, 0.30, y) + 0.012 * smoothstep(0.20, 0.36, out_on_arm))
     layer = looks.layer[:, None].expand(-1, len(p))
-    apart = smoothstep(-0.004, 0.018, x.abs() - cuts.front_opening(layer, y.expand_as(layer))) * (z > 0.06) + (z <= 0.06)
+    beside = x.abs() - cuts.front_opening(layer, y.expand_as(layer))
+    apart = smoothstep(-0.004, 0.018, beside) * (z > 0.06) + (z <= 0.06)
     top = top + 0.007 * ((layer > 0) & (layer < 4)) * apart
     top = torch.where(tucked, top * (1 - 0.6 * waist), top + 0.006 * waist)
     legs = (
@@ -117,12 +121,20 @@ def _thickness(mesh: Wardrobe, looks: Looks) -> Float[Tensor, "B N"]:
     return garment
 
 
-def visible_faces(mesh: Wardrobe, looks: Looks) -> Bool[Tensor, "B F"]:
-    """Which faces each person shows. What lies deeper than `MARGIN` (at the neck `NECK_MARGIN`) under a garment is hidden,
-    so that nothing pokes through in any pose."""
+@lru_cache(maxsize=8)
+def _face_places(device: str) -> tuple[Tensor, Tensor, Tensor]:
+    """Middles of the faces [F 3], how far out on an arm they are [F], and their necklines [4 F]."""
+    mesh = wardrobe(device)
     centre = mesh.template[mesh.faces].mean(1)
-    part, y, arm = mesh.part, centre[:, 1], cuts.along_sleeve(centre)
-    neck = cuts.necklines(centre).T[looks.neckline]  # [B F]
+    return centre, cuts.along_sleeve(centre), cuts.necklines(centre).T.contiguous()
+
+
+def visible_faces(mesh: Wardrobe, looks: Looks) -> Bool[Tensor, "B F"]:
+    """Which faces each person shows. What lies deeper than `MARGIN` (at the neck `NECK_MARGIN`) under a garment is
+    hidden, so that nothing pokes through in any pose."""
+    centre, arm, necklines = _face_places(str(mesh.template.device))
+    part, y = mesh.part, centre[:, 1]
+    neck = necklines[looks.neckline]  # [B F]
     sleeve, hem, waist, leg, skirt, shoe = (c[:, None] for c in looks.cuts.unbind(1))
     skirted, tucked, hairdo = looks.skirted[:, None], looks.tucked[:, None], looks.hairdo[:, None]
 

@@ -35,15 +35,15 @@ _FABRIC = ((24, 24, 27), (58, 60, 66), (122, 124, 128), (28, 38, 66), (44, 70, 1
            (222, 150, 164), (30, 110, 118))  # fmt: skip
 _LEATHER = ((22, 20, 20), (70, 44, 30), (120, 78, 46), (160, 112, 70), (110, 30, 34), (36, 46, 70), (180, 170, 150))
 _JEWELS = ((212, 170, 90), (190, 192, 196), (214, 150, 120), (236, 232, 224))
-_INNER = ((238, 237, 232), (238, 237, 232), (26, 26, 28), (150, 152, 156), (170, 196, 220), (36, 46, 76), (196, 180, 150),
-          (150, 44, 48), (96, 120, 90))  # fmt: skip
+_INNER = ((238, 237, 232), (238, 237, 232), (26, 26, 28), (150, 152, 156), (170, 196, 220), (36, 46, 76), 
+          (196, 180, 150), (150, 44, 48), (96, 120, 90))  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Extras(Movable):
     """glasses, headwear, earrings, layer: indices into the tuples above; layer is what the top is. trims: colours of
-    `TRIMS`, linear. morphs: how much of each of `MORPHS`. moles: how dark those of the face are. letters: what a printed top
-    says; petals: of the emblem on another."""
+    `TRIMS`, linear. morphs: how much of each of `MORPHS`. moles: how dark they are. letters: what a printed top says;
+    petals: of the emblem on another."""
 
     glasses: Int[Tensor, " B"]
     sunglasses: Bool[Tensor, " B"]
@@ -63,7 +63,8 @@ def extras_of(
     seeds: Int[Tensor, " B"], female: Bool[Tensor, " B"], dress: Bool[Tensor, " B"], old: Float[Tensor, " B"],
     hairdo: Int[Tensor, " B"], length: Float[Tensor, " B"], curl: Float[Tensor, " B"], loose: Float[Tensor, " B"],
 ) -> Extras:  # fmt: skip
-    """The extras of each seed. hairdo, length, curl, loose (of the top): of `Looks`; bob, long, ponytail and bun are 5 to 8."""
+    """The extras of each seed. hairdo, length, curl, loose (of the top): of `Looks`; 5 to 8 are bob, long, ponytail and
+    bun."""
     u = uniforms(seeds.cpu(), 5, 48)
     pick = lambda chances, r: (r[:, None] >= torch.tensor(chances).cumsum(0)).sum(1)  # noqa: E731
     none_last = lambda index, count: torch.where(index < count, index + 1, 0)  # noqa: E731

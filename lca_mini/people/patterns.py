@@ -96,7 +96,8 @@ def _band(looks: Looks, w: Weave) -> Amounts:
 def _badge(looks: Looks, w: Weave) -> Amounts:
     x, y, z = w.at.unbind(1)
     disc, front = (x.square() + (y - 0.31).square()).sqrt(), z > 0.1
-    return smoothstep(0.062, 0.059, disc) * front, smoothstep(0.048, 0.045, disc) * smoothstep(0.030, 0.033, disc) * front
+    ring = smoothstep(0.048, 0.045, disc) * smoothstep(0.030, 0.033, disc)
+    return smoothstep(0.062, 0.059, disc) * front, ring * front
 
 
 def _blocks(looks: Looks, w: Weave) -> Amounts:
@@ -132,7 +133,7 @@ def _denim(looks: Looks, w: Weave) -> Amounts:
     x, y, z = w.at.unbind(1)
     twill = 0.5 + 0.5 * torch.sin((w.round * 0.6 + w.along) * 3200)
     worn = torch.exp(-((y + 0.28) / 0.13).square()) * smoothstep(0.10, 0.17, z) * (y < 0.1)
-    return torch.zeros_like(x), (0.16 * twill + 0.13 * w.grain.clamp(-1, 1) + 0.15 * worn).clamp(0, 0.6)
+    return torch.zeros_like(x), (0.10 * twill + 0.13 * w.grain.clamp(-1, 1) + 0.15 * worn).clamp(0, 0.6)
 
 
 def _knit(looks: Looks, w: Weave) -> Amounts:
@@ -172,7 +173,8 @@ def _emblem(looks: Looks, w: Weave) -> Amounts:
     reach = 0.055 * looks.scale[w.who, 0]
     rose = reach * (0.55 + 0.45 * torch.cos(looks.petals[w.who] * angle))
     ring = smoothstep(0.006, 0.003, (radius - 1.12 * reach).abs())
-    return torch.maximum(smoothstep(0.002, -0.002, radius - rose), ring) * front, smoothstep(0.3, 0.25, radius / reach) * front
+    petals, heart = smoothstep(0.002, -0.002, radius - rose), smoothstep(0.3, 0.25, radius / reach)
+    return torch.maximum(petals, ring) * front, heart * front
 
 
 _DRAW: tuple[Callable[[Looks, Weave], Amounts] | None, ...] = (

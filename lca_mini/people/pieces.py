@@ -187,7 +187,9 @@ def grid_faces(rows: int, columns: int, closed: bool, looped: bool = False) -> I
     return torch.cat([torch.stack([a, p, b], 1), torch.stack([b, p, q], 1)])
 
 
-def outward(points: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"], inside: Float[Tensor, "v 3"]) -> Int[Tensor, "f 3"]:
+def outward(
+    points: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"], inside: Float[Tensor, "v 3"]
+) -> Int[Tensor, "f 3"]:
     """The faces, all turned round if their normals look towards the points `inside` on the whole."""
     away = (unit_normals(points, faces) * (points - inside)).sum()
     return faces if float(away) > 0 else faces.flip(1)

@@ -31,7 +31,8 @@ def accessory(looks: Looks, who: Int[Tensor, " P"], part: Int[Tensor, " P"], at:
     strap = bag & (x < 0.188)
     color = torch.where(strap[:, None], looks.trims[who, 4], color)
     dial = watch & (y > 0.4945)
-    color = torch.where(dial[:, None], 0.05 + 0.8 * looks.trims[who, 3] * smoothstep(0.012, 0.015, ((x - 0.615).square() + (z - 0.0868).square()).sqrt())[:, None], color)
+    rim = smoothstep(0.012, 0.015, ((x - 0.615).square() + (z - 0.0868).square()).sqrt())[:, None]
+    color = torch.where(dial[:, None], 0.05 + 0.8 * looks.trims[who, 3] * rim, color)
 
     cloth = hat | brim | scarf | collar | bag
     rough, fine = noise(at * 1.3 + looks.phase[who]), noise(at * 10 + looks.phase[who])

@@ -104,7 +104,8 @@ def _build() -> Wardrobe:
     body_part = torch.where(oldest < 13348, SKIN, torch.where(oldest < 13574, TONGUE, EYE))
     pieces: list[tuple[Piece, Tensor | int]] = [
         (shown, body_part), (teeth[0], TEETH), (teeth[1], TEETH), (lashes, LASHES), (hanging, CURTAIN),
-        (bound, TAIL), (layers[0][0], TOP), (layers[1][0], BOTTOM), (skirt, SKIRT), (layers[2][0], SHOES), *((e.piece, GLASSES + i) for i, e in enumerate(extra)),
+        (bound, TAIL), (layers[0][0], TOP), (layers[1][0], BOTTOM), (skirt, SKIRT), (layers[2][0], SHOES),
+        *((e.piece, GLASSES + i) for i, e in enumerate(extra)),
     ]  # fmt: skip
     counts = [len(p.template) for p, _ in pieces]
     start = np.cumsum([0, *counts]).tolist()
