@@ -44,14 +44,14 @@ def drives(pose: Float[Tensor, "B F 55 3"]) -> Float[Tensor, "B F D"]:
 
 
 @lru_cache(maxsize=8)
-def folds(device: str = "cpu") -> Folds:
+def folds(device: str) -> Folds:
     """The fields, on a device."""
     return _build() if device == "cpu" else folds("cpu").to(device)
 
 
 @torch.no_grad()
 def _build() -> Folds:
-    mesh, body = wardrobe(), load_body()
+    mesh, body = wardrobe("cpu"), load_body()
     joints = rest_joints(body, torch.zeros(1, body.shapedirs.shape[-1]), torch.zeros(1, 52))[0]
     keep = torch.stack([mesh.vertex_part == p for p in (TOP, BOTTOM, CURTAIN, TAIL, EARRINGS)]).any(0)
     ids = keep.nonzero()[:, 0]
