@@ -15,7 +15,8 @@ from torch import Tensor
 from lca_mini.people.cloth import cloth
 from lca_mini.people.looks import Looks
 from lca_mini.people.skin import Surface, eyes, hanging_hair, skin, small_parts
-from lca_mini.people.wardrobe import CURTAIN, EYE, TONGUE, TOP
+from lca_mini.people.trimmings import accessory
+from lca_mini.people.wardrobe import CURTAIN, EYE, SHOES, TONGUE, TOP
 
 
 def appearance(
@@ -34,7 +35,8 @@ def appearance(
         (TONGUE, lambda i: eyes(looks, who[i], at[i], masks[i, 5])),
         (CURTAIN, lambda i: small_parts(part[i] - TONGUE, at[i])),
         (TOP, lambda i: hanging_hair(looks, who[i], at[i])),
-        (torch.iinfo(part.dtype).max, lambda i: cloth(looks, who[i], part[i] - TOP, at[i])),
+        (SHOES + 1, lambda i: cloth(looks, who[i], part[i] - TOP, at[i])),
+        (torch.iinfo(part.dtype).max, lambda i: accessory(looks, who[i], part[i], at[i])),
     ]
     ends = torch.searchsorted(part, part.new_tensor([end for end, _ in groups])).tolist()
     parts = [material(slice(a, b)) for a, b, (_, material) in zip([0, *ends], ends, groups) if b > a]

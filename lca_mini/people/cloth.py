@@ -11,8 +11,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from lca_mini.people import cuts
-from lca_mini.people.looks import PATTERNS, Looks
+from lca_mini.people.looks import Looks
 from lca_mini.people.noise import noise, smoothstep
+from lca_mini.people.patterns import Weave, pattern_amounts
 from lca_mini.people.skin import Surface
 
 
@@ -25,9 +26,11 @@ def cloth(looks: Looks, who: Int[Tensor, " P"], garment: Int[Tensor, " P"], at: 
     grain = noise(torch.stack([around, along, z], 1) * 9 + looks.phase[who])
     palette = looks.colors[who, garment]
     pattern, scale = looks.pattern[who, garment], looks.scale[who, garment]
-    amounts = _pattern(pattern, around / scale, along / scale, folds, grain, at, arm)
+    weave = Weave(who, around / scale, along / scale, at, arm, grain[:, 2])
+    amounts = pattern_amounts(looks, pattern, weave)
     color = palette[:, 0] * (1 - amounts[:, :1]) + palette[:, 1] * amounts[:, :1]
     color = color * (1 - amounts[:, 1:]) + palette[:, 2] * amounts[:, 1:]
+    color, value = _layer(looks, who, garment, at, arm, color)
 
     sleeve, hem, waist, leg, skirt, shoe = looks.cuts[who].unbind(1)
     neck = cuts.necklines(at).gather(1, looks.neckline[who][:, None])[:, 0]
@@ -43,7 +46,8 @@ def cloth(looks: Looks, who: Int[Tensor, " P"], garment: Int[Tensor, " P"], at: 
     color = color * (1 - 0.35 * collar[:, None])
     fly = is_legs * torch.exp(-(x / 0.0016).square()) * (z > 0.08) * (y > -0.04) * 0.35
     belt_at = torch.minimum(waist, torch.full_like(waist, 0.105))
-    belt = looks.belt[who].float() * (is_legs + is_skirt).clamp(max=1) * smoothstep(0.034, 0.031, belt_at + 0.015 - y)
+    belt_low = smoothstep(0.034, 0.031, belt_at + 0.015 - y)
+    belt = looks.belt[who] * belt_low * torch.where(garment == 0, smoothstep(0.016, 0.013, y - belt_at), 1 - is_shoe)
     color = color * (1 - belt[:, None]) + belt[:, None] * at.new_tensor([0.03, 0.018, 0.012])
 
     sole = is_shoe * smoothstep(-0.849, -0.852, y)
@@ -52,7 +56,7 @@ def cloth(looks: Looks, who: Int[Tensor, " P"], garment: Int[Tensor, " P"], at: 
     laces = laces * smoothstep(0.2, 0.6, torch.sin(z * 420)) * (1 - sole) * 0.7
     color = color * (1 - laces[:, None]) + palette[:, 2] * laces[:, None]
 
-    value = 0.10 * grain[:, 2] + 0.22 * folds[:, 0] * (1 - is_shoe)
+    value = value + 0.10 * grain[:, 2] + 0.22 * folds[:, 0] * (1 - is_shoe)
     albedo = color * torch.exp(value)[:, None] * (1 - (seam + fly).clamp(max=0.6))[:, None]
     slack = (0.20 + 0.16 * is_top * looks.loose[who, 0] + 0.14 * is_legs * looks.loose[who, 1]) * (1 - 0.9 * is_shoe)
     bump = (
@@ -74,31 +78,34 @@ def _weave(at: Tensor, garment: Tensor) -> tuple[Tensor, Tensor]:
     return torch.atan2(u, v + 1e-6) * radius, along
 
 
-def _pattern(kind: Tensor, u: Tensor, v: Tensor, folds: Tensor, grain: Tensor, at: Tensor, arm: Tensor) -> Tensor:
-    """How much of the second and of the third colour each pixel shows, [P 2]."""
-    wave = lambda w, period, share: smoothstep(
-        share - 0.06, share + 0.06, 0.5 + 0.5 * torch.cos(w * (2 * torch.pi / period))
-    )  # noqa: E731
-    x, y, z = at.unbind(1)
-    zero = torch.zeros_like(u)
-    hoops, stripes = wave(v, 0.045, 0.55), wave(u, 0.028, 0.72)
-    check = 0.5 * wave(u, 0.07, 0.5) + 0.5 * wave(v, 0.07, 0.5)
-    overcheck = 0.7 * torch.maximum(wave(u + 0.01, 0.07, 0.965), wave(v + 0.01, 0.07, 0.965))
-    cell_u, cell_v = u / 0.036, v / 0.036
-    cell_u = cell_u + 0.5 * (cell_v.floor() % 2)
-    dots = smoothstep(0.30, 0.25, ((cell_u % 1 - 0.5).square() + (cell_v % 1 - 0.5).square()).sqrt())
-    blot = smoothstep(0.05, 0.12, noise(torch.stack([u, v, zero], 1) * 1.6)[:, 0])
-    blot2 = smoothstep(0.30, 0.36, noise(torch.stack([v, u, zero + 0.4], 1) * 1.6)[:, 1])
-    heather = (0.35 + 0.45 * grain[:, 2]).clamp(0, 0.8)
-    band = smoothstep(0.275, 0.280, y) * smoothstep(0.355, 0.350, y) * (arm < 0.3)
-    stripe = smoothstep(0.30, 0.303, y) * smoothstep(0.33, 0.327, y) * (arm < 0.3)
-    disc = (x.square() + (y - 0.31).square()).sqrt()
-    badge = smoothstep(0.062, 0.059, disc) * (z > 0.1)
-    ring = smoothstep(0.048, 0.045, disc) * smoothstep(0.030, 0.033, disc) * (z > 0.1)
-    blocks = torch.maximum((arm > 0.19).float(), smoothstep(0.40, 0.403, y))
-    table = torch.stack([
-        torch.stack([zero, hoops, stripes, check, dots, blot, heather * 0.5, band, badge, blocks], 1),
-        torch.stack([zero, zero, zero, overcheck, zero, blot2, zero, stripe, ring, zero], 1),
-    ], 2)  # fmt: skip
-    assert table.shape[1] == len(PATTERNS)
-    return table.gather(1, kind[:, None, None].expand(-1, 1, 2))[:, 0]
+def _layer(
+    looks: Looks, who: Tensor, garment: Tensor, at: Tensor, arm: Tensor, color: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Open cardigans, zipped jackets, blazers with lapels, shirts with buttons, drawn on tops: colour, and the
+    logarithm of what shadows leave of it."""
+    layer = looks.layer[who]
+    value = torch.zeros_like(arm)
+    index = ((garment == 0) & (layer > 0) & (arm < 0.19) & (at[:, 2] > 0.06)).nonzero()[:, 0]
+    if not len(index):
+        return color, value
+    (x, y, _), layer, person = at[index].unbind(1), layer[index], who[index]
+    cardigan, jacket, blazer, shirt = (layer == i for i in range(1, 5))
+    open_ = cuts.front_opening(layer, y)
+    d = x.abs() - open_  # metres outside the opening
+    worn = color[index]
+    within = smoothstep(0.0006, -0.0006, d)[:, None] * ~shirt[:, None]
+    inner = looks.trims[person, 6]
+    lapel = torch.exp(-((x.abs() - open_ - 0.055 * smoothstep(0.19, 0.42, y)) / 0.0016).square()) * (y > 0.2) * blazer
+    ribs = (d > 0) * (d < 0.022) * cardigan * (0.6 + 0.4 * torch.sin(y * 900)) * 0.35
+    zip_ = torch.exp(-(d / 0.0032).square()) * jacket * (0.5 + 0.2 * torch.sin(y * 1500))
+    placket = torch.exp(-((x.abs() - 0.014) / 0.0012).square()) * shirt * 0.3
+    edge = torch.exp(-(d / 0.0022).square()) * (open_ > 0) * 0.5 + placket
+    shadow = torch.exp(d.clamp(max=0) / 0.010) * (d < 0) * 0.45
+    off = (y / 0.075) % 1 - 0.5
+    button = smoothstep(0.0058, 0.0046, (x.square() + (off * 0.075).square()).sqrt())
+    button = button * (shirt | ((open_ < 0.016) & (cardigan | (blazer & (y > 0.03)))))
+    worn = worn * (1 - within) + inner * within
+    worn = worn * (1 - zip_[:, None]) + 0.18 * zip_[:, None]
+    worn = worn * (1 - button[:, None]) + button[:, None] * looks.colors[person, 3, 1] * 0.7
+    color = color.index_copy(0, index, worn)
+    return color, value.index_copy(0, index, -(shadow * ~shirt + edge + lapel * 0.6 + ribs))

@@ -16,14 +16,18 @@ from torch import Tensor
 from lca_mini.body import Body, bone_transforms, linear_blend_skinning, load_body, rest_joints, with_gaze
 from lca_mini.capture.shading import vertex_normals
 from lca_mini.people import cuts
+from lca_mini.people.folds import drives, folds, slack
 from lca_mini.people.hair import beard, scalp
 from lca_mini.people.looks import Looks, looks_of
 from lca_mini.people.noise import noise, smoothstep
 from lca_mini.people.shape import traits_of
-from lca_mini.people.wardrobe import BOTTOM, CURTAIN, LASHES, SHOES, SKIN, SKIRT, TAIL, TOP, Wardrobe, wardrobe
+from lca_mini.people.wardrobe import (
+    BAG, BOTTOM, BRIM, COLLAR, CURTAIN, EARRINGS, GLASSES, HAT, LASHES, LENSES, SCARF, SHOES, SKIN, SKIRT, TAIL, TOP,
+    WATCH, Wardrobe, wardrobe,
+)  # fmt: skip
 from lca_mini.types import Movable
 
-MARGIN, COLLAR = 0.03, 0.055
+MARGIN, NECK_MARGIN = 0.03, 0.055
 
 
 @dataclass(frozen=True)
@@ -46,10 +50,8 @@ def grow(seeds: Int[Tensor, " B"], device: torch.device | str) -> Crowd:
     betas = traits.betas.to(device)
     rest = mesh.template + (betas @ mesh.shapedirs.flatten(0, 1).T).unflatten(-1, mesh.template.shape)
     part = mesh.vertex_part
-    loose = torch.where(part == TOP, looks.loose[:, :1] * 0.9 + 0.1, looks.loose[:, 1:] * 0.6)
-    hairdo = looks.hairdo[:, None]
-    restyle = torch.where(part == TAIL, (hairdo == 8).float(), _shortened(looks)[:, None])
-    rest = rest + loose[..., None] * mesh.fit + restyle[..., None] * mesh.restyle + mesh.sole
+    loose = torch.where((part == TOP) | (part == BAG), looks.loose[:, :1] * 0.9 + 0.1, looks.loose[:, 1:] * 0.6)
+    rest = rest + loose[..., None] * mesh.fit + (looks.morphs @ mesh.morphs.flatten(1)).view_as(rest) + mesh.sole
     rest = rest + _thickness(mesh, looks)[..., None] * vertex_normals(rest, mesh.faces)
     return Crowd(seeds.to(device), betas, rest, visible_faces(mesh, looks), looks)
 
@@ -59,10 +61,12 @@ def posed(
     crowd: Crowd, pose: Float[Tensor, "B F 55 3"], transl: Float[Tensor, "B F 3"], gaze: Float[Tensor, "B F 4"],
     actions: Float[Tensor, "B F 52"],
 ) -> Float[Tensor, "B F N 3"]:  # fmt: skip
-    """The crowd's vertices in the world. Facial actions first, then the skeleton, as the body itself moves."""
-    body, mesh = _body(str(pose.device)), wardrobe(str(pose.device))
+    """Vertices in the world: facial actions and folds first, then the skeleton, as the body itself moves."""
+    body, mesh, creased = _body(str(pose.device)), wardrobe(str(pose.device)), folds(str(pose.device))
     points = crowd.rest[:, None].expand(*pose.shape[:2], -1, -1).clone()
     points[:, :, mesh.moving] += (actions @ mesh.exprdirs.flatten(0, 1).T).unflatten(-1, (-1, 3))
+    bends = (drives(pose) @ creased.fields.flatten(1)).unflatten(-1, (-1, 3))
+    points[:, :, creased.ids] += bends * slack(creased.part, crowd.looks)[:, None, :, None]
     joints = rest_joints(body, crowd.betas[:, None].expand(*pose.shape[:2], -1), actions)
     transforms = bone_transforms(with_gaze(pose, gaze), joints, body.parents)
     return linear_blend_skinning(points, mesh.weights, transforms) + transl[..., None, :]
@@ -71,11 +75,6 @@ def posed(
 @lru_cache(maxsize=8)
 def _body(device: str) -> Body:
     return load_body().to(device)
-
-
-def _shortened(looks: Looks) -> Float[Tensor, " B"]:
-    """How far the curtain is pulled up towards a bob."""
-    return torch.where(looks.hairdo == 5, 0.75 + 0.25 * looks.length, 0.35 * looks.length)
 
 
 def _thickness(mesh: Wardrobe, looks: Looks) -> Float[Tensor, "B N"]:
@@ -87,6 +86,10 @@ def _thickness(mesh: Wardrobe, looks: Looks) -> Float[Tensor, "B N"]:
     tucked = looks.tucked[:, None]
     waist = smoothstep(0.25, 0.12, y) * (out_on_arm < 0.19)
     top = 0.006 + loose_top * (0.006 * smoothstep(0.46, 0.30, y) + 0.012 * smoothstep(0.20, 0.36, out_on_arm))
+    layer = looks.layer[:, None].expand(-1, len(p))
+    beside = x.abs() - cuts.front_opening(layer, y.expand_as(layer))
+    apart = smoothstep(-0.004, 0.018, beside) * (z > 0.06) + (z <= 0.06)
+    top = top + 0.007 * ((layer > 0) & (layer < 4)) * apart
     top = torch.where(tucked, top * (1 - 0.6 * waist), top + 0.006 * waist)
     legs = (
         0.004
@@ -118,12 +121,20 @@ def _thickness(mesh: Wardrobe, looks: Looks) -> Float[Tensor, "B N"]:
     return garment
 
 
-def visible_faces(mesh: Wardrobe, looks: Looks) -> Bool[Tensor, "B F"]:
-    """Which faces each person shows. What lies deeper than `MARGIN` (at the neck `COLLAR`) under a garment is hidden,
-    so that nothing pokes through in any pose."""
+@lru_cache(maxsize=8)
+def _face_places(device: str) -> tuple[Tensor, Tensor, Tensor]:
+    """Middles of the faces [F 3], how far out on an arm they are [F], and their necklines [4 F]."""
+    mesh = wardrobe(device)
     centre = mesh.template[mesh.faces].mean(1)
-    part, y, arm = mesh.part, centre[:, 1], cuts.along_sleeve(centre)
-    neck = cuts.necklines(centre).T[looks.neckline]  # [B F]
+    return centre, cuts.along_sleeve(centre), cuts.necklines(centre).T.contiguous()
+
+
+def visible_faces(mesh: Wardrobe, looks: Looks) -> Bool[Tensor, "B F"]:
+    """Which faces each person shows. What lies deeper than `MARGIN` (at the neck `NECK_MARGIN`) under a garment is
+    hidden, so that nothing pokes through in any pose."""
+    centre, arm, necklines = _face_places(str(mesh.template.device))
+    part, y = mesh.part, centre[:, 1]
+    neck = necklines[looks.neckline]  # [B F]
     sleeve, hem, waist, leg, skirt, shoe = (c[:, None] for c in looks.cuts.unbind(1))
     skirted, tucked, hairdo = looks.skirted[:, None], looks.tucked[:, None], looks.hairdo[:, None]
 
@@ -135,16 +146,25 @@ def visible_faces(mesh: Wardrobe, looks: Looks) -> Bool[Tensor, "B F"]:
     lower_end = torch.where(skirted, skirt, leg)
     waist_end = torch.where(skirted, torch.full_like(waist, 0.12), waist)
     hidden_skin = (
-        ((y > 0.3) & (arm < sleeve - MARGIN) & (neck < -COLLAR))
+        ((y > 0.3) & (arm < sleeve - MARGIN) & (neck < -NECK_MARGIN))
         | ((y < 0.3) & (y > lower_end + MARGIN))
         | (y < shoe - 0.012)
     )
+    hat, layer = looks.headwear[:, None], looks.layer[:, None]
+    scarf, hatted = hat == 4, (hat > 0) & (hat < 4)
+    bareheaded = ~scarf & ~(hatted & (y > 0.725))
+    visor = (centre[:, 0].abs() < 0.080) & (centre[:, 2] > 0.16)
     show = torch.zeros_like(neck, dtype=torch.bool)
     for index, mask in (
         (TOP, top & ~(tucked & (y < waist_end - MARGIN))), (BOTTOM, bottom & ~under_top),
         (SKIRT, skirt_on & ~under_top),
         (SHOES, shoes & ~(~skirted & (y > leg + MARGIN))), (SKIN, ~hidden_skin),
-        (CURTAIN, (hairdo == 5) | (hairdo == 6)), (TAIL, (hairdo == 7) | (hairdo == 8)),
+        (CURTAIN, ((hairdo == 5) | (hairdo == 6)) & bareheaded),
+        (TAIL, ((hairdo == 7) & bareheaded) | ((hairdo == 8) & (hat == 0))),
+        (GLASSES, (looks.glasses[:, None] > 0)), (LENSES, looks.sunglasses[:, None]), (HAT, hatted), (SCARF, scarf),
+        (BRIM, (hat == 3) | ((hat == 1) & visor)), (COLLAR, layer == 4),
+        (EARRINGS, (looks.earrings[:, None] > 0) & ~scarf), (WATCH, looks.watch[:, None] & (sleeve < 0.6)),
+        (BAG, looks.bag[:, None]),
         (LASHES, (looks.female[:, None] > 0.5).expand_as(show)),
     ):  # fmt: skip
         show = show | ((part == index) & mask)

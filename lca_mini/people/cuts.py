@@ -7,7 +7,7 @@ are metres on the template, whose arms lie along x.
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 SLEEVES = (0.215, 0.30, 0.345, 0.41, 0.53, 0.645)  # |x| where a sleeve ends: sleeveless to the wrist
@@ -34,3 +34,10 @@ def necklines(points: Float[Tensor, "v 3"]) -> Float[Tensor, "v 4"]:
 def along_sleeve(points: Float[Tensor, "v 3"]) -> Float[Tensor, " v"]:
     """How far out on an arm; 0 on the trunk."""
     return torch.where(points[:, 1] > 0.33, points[:, 0].abs(), 0.0)
+
+
+def front_opening(layer: Int[Tensor, "*batch"], y: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+    """Half the width, metres, by which a layer of `extras.LAYERS` gapes in front, at heights on the template."""
+    v = (y - 0.16).clamp(min=0)
+    cardigan, jacket, blazer = 0.010 + 0.19 * v, 0.28 * (y - 0.43).clamp(min=0), 0.26 * (y - 0.21).clamp(min=0)
+    return torch.where(layer == 1, cardigan, torch.where(layer == 2, jacket, torch.where(layer == 3, blazer, 0 * y)))

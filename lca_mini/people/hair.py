@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lca_mini.people.noise import smoothstep
-from lca_mini.people.pieces import Piece, follow
+from lca_mini.people.pieces import Piece, follow, grid_faces
 
 AXIS_Z = 0.115
 CROWN = 0.79
@@ -65,7 +65,7 @@ def curtain(body: Piece, rows: int = 18, columns: int = 33) -> tuple[Piece, Floa
     head, neck = smoothstep(0.54, 0.66, y), smoothstep(0.44, 0.56, y)
     weights[:, 15], weights[:, 12], weights[:, 9] = head, (1 - head) * neck, (1 - head) * (1 - neck)
     leader = _leader(body)
-    return follow(points, _grid(rows, columns, False), leader, 80, weights), short - points
+    return follow(points, grid_faces(rows, columns, False), leader, 80, weights), short - points
 
 
 def _fall(t: Tensor, s: Tensor) -> Tensor:
@@ -99,7 +99,7 @@ def tail(body: Piece, rows: int = 14, columns: int = 14) -> tuple[Piece, Float[T
     weights = torch.zeros(len(t), 55)
     weights[:, 15] = smoothstep(1.1, 0.3, t)
     weights[:, 12] = 1 - weights[:, 15]
-    return follow(points, _grid(rows, columns, True), _leader(body), 80, weights), bun - points
+    return follow(points, grid_faces(rows, columns, True), _leader(body), 80, weights), bun - points
 
 
 def strands(points: Float[Tensor, "P 3"]) -> Float[Tensor, "P 3"]:
@@ -118,8 +118,11 @@ def _leader(body: Piece) -> Piece:
     return Piece(body.template[ids], body.shapedirs[ids], body.exprdirs[ids], body.weights[ids], body.faces)
 
 
-def _grid(rows: int, columns: int, closed: bool) -> Tensor:
-    r, c = torch.meshgrid(torch.arange(rows - 1), torch.arange(columns if closed else columns - 1), indexing="ij")
-    r, c = r.flatten(), c.flatten()
-    a, b = r * columns + c, r * columns + (c + 1) % columns
-    return torch.cat([torch.stack([a, a + columns, b], 1), torch.stack([b, a + columns, b + columns], 1)])
+def ripple(points: Float[Tensor, "v 3"]) -> Float[Tensor, "v 3"]:
+    """What makes hanging hair wavy: displacements that grow downwards, out of step round the head."""
+    x, y, z = points.unbind(1)
+    around = torch.atan2(x, AXIS_Z - z)
+    amount = 0.011 * smoothstep(0.72, 0.60, y)
+    out = F.normalize(torch.stack([x, 0 * y, z - AXIS_Z], 1), dim=1)
+    swing = torch.sin(y * 105 + 2.5 * torch.sin(3 * around)) + 0.5 * torch.sin(y * 61 + 7 * around)
+    return out * (amount * swing)[:, None]

@@ -15,12 +15,13 @@ from torch import Tensor
 from lca_mini.capture.chance import normals, uniforms
 from lca_mini.capture.shading import srgb_to_linear
 from lca_mini.people import cuts
+from lca_mini.people.extras import Extras, colors, extras_of, new_patterns
 from lca_mini.people.shape import Traits
-from lca_mini.types import Movable
 
 HAIRDOS = ("bald", "buzz", "short", "full", "afro", "bob", "long", "ponytail", "bun")
 GARMENTS = ("top", "bottom", "skirt", "shoes")
-PATTERNS = ("plain", "hoops", "stripes", "checks", "dots", "print", "heather", "band", "badge", "blocks")
+PATTERNS = ("plain", "hoops", "stripes", "checks", "dots", "print", "heather", "band", "badge", "blocks",
+            "plaid", "floral", "denim", "knit", "letters", "emblem")  # fmt: skip
 _CHANCES = {  # of HAIRDOS, for men and women
     0: (0.09, 0.16, 0.38, 0.22, 0.08, 0.02, 0.02, 0.01, 0.02),
     1: (0.01, 0.02, 0.10, 0.08, 0.07, 0.24, 0.24, 0.13, 0.11),
@@ -51,7 +52,7 @@ _SKIN = ((0.80, 0.545, 0.42), (0.44, 0.225, 0.135), (0.070, 0.032, 0.020))  # li
 
 
 @dataclass(frozen=True)
-class Looks(Movable):
+class Looks(Extras):
     """Colours are linear. Amounts are in [0, 1]. cuts: where sleeve, hem, waist, leg, skirt and shoe end, metres on the
     template. hair_depth: metres on top and at the sides. phase: shift of all noise. tucked: the top goes into the
     waist. whiskers: the colour of a beard.
@@ -80,6 +81,7 @@ class Looks(Movable):
     neckline: Int[Tensor, " B"]
     cuts: Float[Tensor, "B 6"]
     skirted: Bool[Tensor, " B"]
+    dress: Bool[Tensor, " B"]
     tucked: Bool[Tensor, " B"]
     belt: Bool[Tensor, " B"]
     loose: Float[Tensor, "B 2"]
@@ -99,7 +101,7 @@ def looks_of(seeds: Int[Tensor, " B"], traits: Traits) -> Looks:
     lips = skin * torch.tensor([0.92, 0.60, 0.62]).pow(0.8 + 0.7 * rosy) * (1 + 0.1 * melanin[:, None])
     painted = female & (u[:, 1] < 0.25)
     lips = torch.where(
-        painted[:, None], _colors(((150, 30, 45), (176, 70, 80), (120, 24, 50), (190, 90, 90)), u[:, 2]), lips
+        painted[:, None], colors(((150, 30, 45), (176, 70, 80), (120, 24, 50), (190, 90, 90)), u[:, 2]), lips
     )
 
     fair = (traits.ancestry[:, 2] * 1.25 - 0.1).clamp(0, 1)
@@ -109,16 +111,17 @@ def looks_of(seeds: Int[Tensor, " B"], traits: Traits) -> Looks:
     silver = srgb_to_linear(torch.tensor([168.0, 166, 164]) / 255) * (0.75 + 0.5 * u[:, 6:7])
     natural = hair * (1 - grey) + silver * grey
     dyed = (u[:, 7] < 0.05)[:, None]
-    hair = torch.where(dyed, _colors(_DYED, u[:, 8]), natural)
+    hair = torch.where(dyed, colors(_DYED, u[:, 8]), natural)
+    brow = natural * (0.22 / natural.amax(1, keepdim=True)).clamp(max=0.75)
     brows = torch.cat(
-        [(natural * 0.75).clamp(max=0.22), torch.where(female, 0.5 + 0.4 * u[:, 9], 0.65 + 0.35 * u[:, 9])[:, None]], 1
+        [brow, torch.where(female, 0.5 + 0.4 * u[:, 9], 0.65 + 0.35 * u[:, 9])[:, None]], 1
     )
     eye = torch.where(u[:, 10] < fair * 0.9, u[:, 11] * 5.99, u[:, 11] * 1.8).long()
     iris = srgb_to_linear(torch.tensor(_IRIS, dtype=torch.float32)[eye] / 255)
 
     hairdo = _choose(u[:, 12], torch.tensor([_CHANCES[0], _CHANCES[1]])[female.long()])
     curly = traits.ancestry[:, 0] > 0.5
-    hairdo = torch.where((hairdo == 4) & ~curly & (u[:, 13] < 0.7), 3, hairdo)
+    hairdo = torch.where((hairdo == 4) & ~curly, 3, hairdo)
     hairdo = torch.where((hairdo >= 5) & curly & (u[:, 13] < 0.35), 4, hairdo)
     depth = torch.tensor([(0, 0), (0.004, 0.003), (0.016, 0.008), (0.030, 0.015), (0.055, 0.042), (0.020, 0.012),
                           (0.020, 0.012),
@@ -146,30 +149,46 @@ def looks_of(seeds: Int[Tensor, " B"], traits: Traits) -> Looks:
     lengths = torch.stack([sleeves, hems, pick(cuts.WAISTS, u[:, 28]), legs, pick(cuts.SKIRTS, u[:, 29]), shoes], 1)
     neckline = torch.where(female, pick((0, 1, 2, 2, 3), u[:, 30]), pick((0, 0, 0, 1, 3), u[:, 30]))
 
-    colors, pattern, scale = _outfit(u[:, 31:56], dress)
+    palette, pattern, scale = _outfit(u[:, 31:56], dress)
+    extras = extras_of(seeds, female, dress, old, hairdo, u[:, 59], curl, u[:, 61])
+    pattern = new_patterns(seeds, pattern, PATTERNS, dress)
+    pattern[:, 0] = torch.where((extras.layer > 0) & (pattern[:, 0] >= PATTERNS.index("letters")), 0, pattern[:, 0])
+    lengths[:, :2] = _layered(lengths[:, :2], extras.layer, u[:, 24])
+    lengths[:, 4] = torch.where((lengths[:, 4] < -0.6) & (u[:, 26] < 0.4), -0.76, lengths[:, 4])  # as long as there is
+    covered = torch.tensor([1.0, 0.006, 0.006, 0.006, 0.002])[extras.headwear]
+    depth = torch.minimum(depth, covered[:, None])  # hats press the hair
+    tucked = tucked & ((extras.layer == 0) | (extras.layer == 4))
+    neckline = torch.where(extras.layer == 4, 0, neckline)
     return Looks(
+        **vars(extras),
         skin=skin, lips=lips, iris=iris, hair=hair, whiskers=natural, brows=brows,
         blush=rosy[:, 0] * (0.4 + 0.6 * u[:, 56]),
         freckles=(u[:, 57] < 0.3 * fair).float() * u[:, 58], age=old, female=female.float(), beard=beard, hairdo=hairdo,
-        hair_depth=depth, curl=curl, recede=recede, grown=(hairdo > 0).float(), length=u[:, 59], colors=colors,
-        pattern=pattern, scale=scale, neckline=neckline, cuts=lengths, skirted=skirted, tucked=tucked,
+        hair_depth=depth, curl=curl, recede=recede, grown=(hairdo > 0).float(), length=u[:, 59], colors=palette,
+        pattern=pattern, scale=scale, neckline=neckline, cuts=lengths, skirted=skirted, dress=dress, tucked=tucked,
         belt=tucked & (u[:, 60] < 0.6), loose=torch.stack([u[:, 61], u[:, 62].square()], 1),
         phase=uniforms(seeds, 4, 3),
     )  # fmt: skip
 
 
+def _layered(ends: Tensor, layer: Tensor, u: Tensor) -> Tensor:
+    """Sleeves and hems of cardigans, jackets and shirts are longer: [B 2]."""
+    sleeve = torch.where(layer == 4, torch.where(u < 0.4, 0.41, 0.645), torch.where(layer == 0, ends[:, 0], 0.645))
+    return torch.stack([sleeve, torch.where((layer > 0) & (layer < 4), cuts.HEMS[-1], ends[:, 1])], 1)
+
+
 def _outfit(u: Tensor, dress: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Colours [B 4 3 3], patterns and scales [B 4] of the four garments."""
-    main, second, third = _colors(_CLOTH, u[:, 0]), _colors(_CLOTH, u[:, 1]), _colors(_CLOTH, u[:, 2])
-    plain = _colors(_CLOTH[:6], u[:, 3])
+    main, second, third = colors(_CLOTH, u[:, 0]), colors(_CLOTH, u[:, 1]), colors(_CLOTH, u[:, 2])
+    plain = colors(_CLOTH[:6], u[:, 3])
     close = main * torch.where(main.mean(1, keepdim=True) > 0.2, 0.45, 2.2) + 0.01
     second = torch.where((u[:, 4] < 0.4)[:, None], plain, torch.where((u[:, 4] < 0.7)[:, None], close, second))
-    legs = _colors(_LEGWEAR, u[:, 5])
-    skirt = torch.where((u[:, 6] < 0.5)[:, None], _colors(_CLOTH, u[:, 7]), legs)
-    shoes = _colors(_SHOES, u[:, 8])
-    soles = _colors(((238, 236, 230), (30, 28, 28), (170, 130, 90), (238, 236, 230)), u[:, 9])
+    legs = colors(_LEGWEAR, u[:, 5])
+    skirt = torch.where((u[:, 6] < 0.5)[:, None], colors(_CLOTH, u[:, 7]), legs)
+    shoes = colors(_SHOES, u[:, 8])
+    soles = colors(((238, 236, 230), (30, 28, 28), (170, 130, 90), (238, 236, 230)), u[:, 9])
     top = torch.stack([main, second, third], 1)
-    colors = torch.stack([
+    palette = torch.stack([
         top, torch.stack([legs, legs * 0.6, plain], 1),
         torch.where(dress[:, None, None], top, torch.stack([skirt, second, third], 1)),
         torch.stack([shoes, soles, plain], 1),
@@ -180,7 +199,7 @@ def _outfit(u: Tensor, dress: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         dress, of_top, _choose(u[:, 12], torch.tensor([0.4, 0.06, 0.08, 0.14, 0.1, 0.16, 0.06, 0, 0, 0]))
     )
     pattern = torch.stack([of_top, of_legs, of_skirt, torch.zeros_like(of_top)], 1)
-    return colors.clamp(0.004, 0.9), pattern, 0.7 + 0.8 * u[:, 13:17]
+    return palette.clamp(0.004, 0.9), pattern, 0.7 + 0.8 * u[:, 13:17]
 
 
 def _tone(melanin: Tensor) -> Tensor:
@@ -188,12 +207,6 @@ def _tone(melanin: Tensor) -> Tensor:
     a, b, c = torch.tensor(_SKIN).log()
     m = melanin[:, None]
     return torch.exp(a * (1 - m) * (1 - 2 * m) + b * 4 * m * (1 - m) + c * m * (2 * m - 1))
-
-
-def _colors(table: tuple, u: Tensor) -> Tensor:
-    """Linear colours picked from sRGB bytes, each a little off."""
-    chosen = torch.tensor(table, dtype=torch.float32)[(u * len(table)).long().clamp(max=len(table) - 1)] / 255
-    return srgb_to_linear((chosen * (0.94 + 0.12 * ((u * len(table)) % 1))[:, None]).clamp(0, 1))
 
 
 def _choose(u: Tensor, chances: Tensor) -> Tensor:

@@ -131,31 +131,68 @@ def unit_normals(points: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"]) -> Flo
     return torch.nn.functional.normalize(total, dim=1)
 
 
-def bind(piece: Piece, leader: Piece, clearance: float) -> Piece:
-    """Let a piece follow the nearest points of a leader's surface in shape, expression and skeleton, at least
-    `clearance` metres outside it."""
-    near = torch.cdist(piece.template, leader.centres).topk(12, largest=False).indices
+@dataclass(frozen=True)
+class Foot(Movable):
+    """Nearest points on a surface: corners, their shares, position, unit normal, and how far outside it one started."""
+
+    ids: Int[Tensor, "v 3"]
+    shares: Float[Tensor, "v 3"]
+    points: Float[Tensor, "v 3"]
+    normals: Float[Tensor, "v 3"]
+    gap: Float[Tensor, "v 1"]
+
+    def mix(self, values: Float[Tensor, "n *rest"]) -> Float[Tensor, "v *rest"]:
+        """The surface's vertex values at these points."""
+        return torch.einsum("vn,vn...->v...", self.shares, values[self.ids])
+
+
+def nearest(points: Float[Tensor, "v 3"], leader: Piece) -> Foot:
+    """The point of a leader's surface nearest to each point, among the 12 faces with the nearest middles."""
+    near = torch.cdist(points, leader.centres).topk(12, largest=False).indices
     corners = leader.template[leader.faces[near]]  # [v 12 3 3]
     a, u, w = corners[:, :, 0], corners[:, :, 1] - corners[:, :, 0], corners[:, :, 2] - corners[:, :, 0]
-    d = piece.template[:, None] - a
+    d = points[:, None] - a
     uu, uw, ww, du, dw = ((x * y).sum(-1) for x, y in ((u, u), (u, w), (w, w), (d, u), (d, w)))
     determinant = (uu * ww - uw * uw).clamp(min=1e-14)
     s, t = ((ww * du - uw * dw) / determinant).clamp(0, 1), ((uu * dw - uw * du) / determinant).clamp(0, 1)
     total = (s + t).clamp(min=1)
     s, t = s / total, t / total
     foot = a + s[..., None] * u + t[..., None] * w
-    best = (piece.template[:, None] - foot).norm(dim=-1).argmin(1)
+    best = (points[:, None] - foot).norm(dim=-1).argmin(1)
     rows = torch.arange(len(best))
-    bary = torch.stack([1 - s - t, s, t], -1)[rows, best]
-    ids = leader.faces[near[rows, best]]
+    shares = torch.stack([1 - s - t, s, t], -1)[rows, best]
+    ids, foot = leader.faces[near[rows, best]], foot[rows, best]
+    normals = torch.einsum("vn,vni->vi", shares, unit_normals(leader.template, leader.faces)[ids])
+    normals = torch.nn.functional.normalize(normals, dim=1)
+    return Foot(ids, shares, foot, normals, ((points - foot) * normals).sum(1, keepdim=True))
 
-    def mix(x: Tensor) -> Tensor:
-        return torch.einsum("vn,vn...->v...", bary, x[ids])
 
-    normal = torch.nn.functional.normalize(mix(unit_normals(leader.template, leader.faces)), dim=1)
-    gap = ((piece.template - foot[rows, best]) * normal).sum(1, keepdim=True)
-    template = piece.template + (clearance - gap).clamp(min=0, max=0.03) * normal
+def bind(piece: Piece, leader: Piece, clearance: float) -> Piece:
+    """Let a piece follow the nearest points of a leader's surface in shape, expression and skeleton, at least
+    `clearance` metres outside it."""
+    foot = nearest(piece.template, leader)
+    template = piece.template + (clearance - foot.gap).clamp(min=0, max=0.03) * foot.normals
+    mix = foot.mix
     return Piece(template, mix(leader.shapedirs), mix(leader.exprdirs), mix(leader.weights), piece.faces)
+
+
+def grid_faces(rows: int, columns: int, closed: bool, looped: bool = False) -> Int[Tensor, "f 3"]:
+    """Triangles of a grid of vertices, row after row. closed: the last column meets the first. looped: so do rows."""
+    r, c = torch.meshgrid(
+        torch.arange(rows if looped else rows - 1), torch.arange(columns if closed else columns - 1), indexing="ij"
+    )
+    r, c = r.flatten(), c.flatten()
+    below, beside = (r + 1) % rows * columns, (c + 1) % columns
+    a, b, p, q = r * columns + c, r * columns + beside, below + c, below + beside
+    return torch.cat([torch.stack([a, p, b], 1), torch.stack([b, p, q], 1)])
+
+
+def outward(
+    points: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"], inside: Float[Tensor, "v 3"]
+) -> Int[Tensor, "f 3"]:
+    """The faces, all turned round if their normals look towards the points `inside` on the whole."""
+    away = (unit_normals(points, faces) * (points - inside)).sum()
+    return faces if float(away) > 0 else faces.flip(1)
 
 
 def follow(

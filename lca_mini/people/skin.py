@@ -34,48 +34,88 @@ class Surface(Movable):
 
 
 def skin(looks: Looks, who: Int[Tensor, " P"], at: Float[Tensor, "P 3"], masks: Float[Tensor, "P 6"]) -> Surface:
-    """Skin with lips, brows, stubble, and whatever hair lies on it."""
-    lips, mouth, _, nails, ears, light = masks.unbind(1)
-    x, y, z = at.unbind(1)
-    side = x.abs()
+    """Skin with moles and nails; on the head also lips, brows, stubble, wrinkles, and whatever hair lies on it."""
+    nails = masks[:, 3]
     rough = noise(at * 1.7 + looks.phase[who])
     fine = noise(at * 6 + looks.phase[who])
     albedo = looks.skin[who] * torch.exp(0.10 * rough[:, :1] + 0.05 * fine[:, 1:2])
-    face = smoothstep(0.56, 0.60, y) * smoothstep(0.12, 0.15, z)
+    mole = smoothstep(0.80, 0.92, rough[:, 3]) * looks.moles[who]
+    red = 0.22 * smoothstep(0.66, 0.72, at[:, 0].abs()) * (at[:, 1] > 0.4)
+    albedo = albedo * torch.exp(red[:, None] * at.new_tensor([0.02, -0.38, -0.30]))
+    albedo = albedo * torch.exp(-mole[:, None] * at.new_tensor([0.9, 1.2, 1.3]))
+    nail = smoothstep(0.4, 0.8, nails)[:, None]
+    albedo = albedo * (1 - 0.6 * nail) + 0.6 * nail * (looks.skin[who] * at.new_tensor([1.15, 1.0, 1.0])).clamp(max=0.8)
+    specular, roughness = 0.75 + 0.5 * nail[:, 0], 0.52 + 0.06 * fine[:, 0] - 0.15 * nail[:, 0]
+    surface = Surface(albedo, specular, roughness, torch.full_like(specular, 0.28), 0.05 * fine[:, 1:])
+    index = (at[:, 1] > 0.53).nonzero()[:, 0]
+    if len(index):
+        head = _head(looks, who[index], at[index], masks[index], surface[index], fine[index])
+        for name, values in vars(head).items():
+            getattr(surface, name)[index] = values
+    return surface
 
+
+def _head(looks: Looks, who: Tensor, at: Tensor, masks: Tensor, base: Surface, fine: Tensor) -> Surface:
+    lips, mouth, _, _, ears, light = masks.unbind(1)
+    x, y, z = at.unbind(1)
+    side = x.abs()
+    face = smoothstep(0.56, 0.60, y) * smoothstep(0.12, 0.15, z)
     cheek = torch.exp(-((side - 0.044) / 0.018).square() - ((y - 0.662) / 0.018).square()) * face
     nose = torch.exp(-(side / 0.014).square() - ((y - 0.658) / 0.016).square()) * smoothstep(0.205, 0.225, z)
-    red = (0.5 * cheek + 0.45 * nose) * looks.blush[who] + 0.35 * ears + 0.22 * smoothstep(0.66, 0.72, side) * (y > 0.4)
-    albedo = albedo * torch.exp(red[:, None] * at.new_tensor([0.02, -0.38, -0.30]))
+    red = (0.5 * cheek + 0.45 * nose) * looks.blush[who] + 0.35 * ears
+    albedo = base.albedo * torch.exp(red[:, None] * at.new_tensor([0.02, -0.38, -0.30]))
     spots = smoothstep(0.32, 0.55, fine[:, 2]) * looks.freckles[who] * (0.4 * face + 0.6 * (cheek + nose).clamp(max=1))
     albedo = albedo * torch.exp(-spots[:, None] * at.new_tensor([0.35, 0.6, 0.75]))
     socket = torch.exp(-((side - 0.0290) / 0.021).square() - ((y - 0.6905) / 0.0105).square()) * face
     albedo = albedo * torch.exp(
         -(0.32 * socket * (1 - 0.3 * looks.female[who]))[:, None] * at.new_tensor([0.7, 1.0, 0.9])
     )
+    creases, bend = _wrinkles(looks, who, at, face)
+    albedo = albedo * torch.exp(-creases[:, None] * at.new_tensor([0.8, 1.1, 1.1]))
 
     red_lips = smoothstep(0.25, 0.75, lips)[:, None]
-    crease = torch.exp(-0.25 * (noise(at * at.new_tensor([9.0, 1.0, 1.0]))[:, 2:3]).abs())
+    crease = torch.exp(-0.25 * fine[:, 3:4].abs())
     albedo = albedo * (1 - red_lips) + looks.lips[who] * crease * red_lips
     inside = smoothstep(0.3, 0.8, mouth)[:, None]
     albedo = albedo * (1 - inside) + at.new_tensor([0.16, 0.022, 0.02]) * inside
-    nail = smoothstep(0.4, 0.8, nails)[:, None]
-    albedo = albedo * (1 - 0.6 * nail) + 0.6 * nail * (looks.skin[who] * at.new_tensor([1.15, 1.0, 1.0])).clamp(max=0.8)
-
     albedo = _brows(albedo, looks, who, at, face)
-    specular = 0.75 + 0.5 * red_lips[:, 0] + 0.5 * nail[:, 0] + 0.8 * inside[:, 0]
-    roughness = 0.52 + 0.06 * fine[:, 0] - 0.12 * red_lips[:, 0] - 0.15 * nail[:, 0] - 0.1 * inside[:, 0]
+    specular = base.specular + 0.5 * red_lips[:, 0] + 0.8 * inside[:, 0]
+    roughness = base.roughness - 0.12 * red_lips[:, 0] - 0.1 * inside[:, 0]
     albedo, cover, tilt = _head_hair(albedo, looks, who, at, masks)
     dim = light[:, None].clamp(min=0.25).pow(0.9) * (1 - cover[:, None]) + cover[:, None]
     albedo = albedo * dim.pow(at.new_tensor([0.7, 1.0, 1.05]))
     keep = 1 - cover
+    bump = keep[:, None] * base.bump + cover[:, None] * tilt
+    bump = torch.cat([bump[:, :1], bump[:, 1:2] + (bend * keep)[:, None], bump[:, 2:]], 1)
     return Surface(
-        albedo, specular * keep + 0.55 * cover, roughness * keep + 0.5 * cover, 0.28 * keep + 0.1 * cover,
-        0.05 * keep[:, None] * fine[:, 1:] + cover[:, None] * tilt,
-    )  # fmt: skip
+        albedo, specular * keep + 0.55 * cover, roughness * keep + 0.5 * cover, base.wrap * keep + 0.1 * cover, bump
+    )
+
+
+def _wrinkles(looks: Looks, who: Tensor, at: Tensor, face: Tensor) -> tuple[Tensor, Tensor]:
+    """Lines of age: on the forehead, beside the eyes, from nose to mouth, on the neck. How deep, and the tilt up."""
+    side, y, z = at[:, 0].abs(), at[:, 1], at[:, 2]
+    age = looks.age[who]
+    wander = y + 0.0025 * torch.sin(at[:, 0] * 110 + 6.3 * looks.phase[who, 0])
+    forehead = smoothstep(0.722, 0.730, y) * smoothstep(0.757, 0.746, y) * smoothstep(0.048, 0.030, side) * face
+    lines = torch.sin(wander * 900)
+    t = ((0.660 - y) / 0.036).clamp(0, 1)
+    fold = torch.exp(-((side - 0.0185 - 0.0140 * t) / 0.0022).square()) * face * (y < 0.662) * (y > 0.622)
+    corner_x, corner_y = side - 0.046, y - 0.694
+    away = (corner_x.square() + corner_y.square() + 1e-9).sqrt()
+    feet = smoothstep(0.004, 0.010, away) * smoothstep(0.024, 0.014, away) * (corner_x > 0.003) * face
+    fan = smoothstep(0.55, 1.0, torch.cos(12 * torch.atan2(corner_y, corner_x + 1e-6)))
+    neck = smoothstep(0.580, 0.570, y) * smoothstep(0.045, 0.025, side) * (z > 0.09)
+    ring = smoothstep(0.75, 1.0, torch.sin(wander * 380))
+    creases = 0.20 * forehead * smoothstep(0.5, 1.0, lines) + 0.34 * fold * (0.25 + age) + 0.18 * feet * fan
+    return (creases + 0.16 * neck * ring) * age, 0.16 * age * forehead * torch.cos(wander * 900)
 
 
 def _brows(albedo: Tensor, looks: Looks, who: Tensor, at: Tensor, face: Tensor) -> Tensor:
+    index = ((face > 0.5) & ((at[:, 1] - 0.711).abs() < 0.02)).nonzero()[:, 0]
+    if not len(index):
+        return albedo
+    at, who, below = at[index], who[index], albedo[index]
     side, y = at[:, 0].abs(), at[:, 1]
     t = (side - 0.0105) / 0.0400  # 0 at the nose, 1 at the temple
     arch = 0.7115 + 0.0060 * torch.sin((t.clamp(0, 1) * 0.80 + 0.05) * torch.pi) - 0.0035 * t.clamp(0, 1.2)
@@ -83,14 +123,27 @@ def _brows(albedo: Tensor, looks: Looks, who: Tensor, at: Tensor, face: Tensor) 
     half = 0.0036 * (1 - 0.65 * t.clamp(0, 1).square()) * (0.75 + 0.4 * looks.brows[who, 3])
     hairs = noise(torch.stack([side * 9 - y * 9, y * 3 + side * 2, at[:, 2] * 0], 1) + looks.phase[who])[:, 2]
     inside = smoothstep(1.15, 0.55, (y - arch).abs() / half) * smoothstep(-0.05, 0.10, t) * smoothstep(1.04, 0.90, t)
-    amount = (inside * (1.05 + 0.55 * hairs) * looks.brows[who, 3] * 1.15).clamp(0, 0.95) * (face > 0.5)
-    return albedo * (1 - amount[:, None]) + looks.brows[who, :3] * amount[:, None]
+    amount = (inside * (1.05 + 0.55 * hairs) * looks.brows[who, 3] * 1.15).clamp(0, 0.95)
+    return albedo.index_copy(0, index, below * (1 - amount[:, None]) + looks.brows[who, :3] * amount[:, None])
 
 
 def _head_hair(albedo: Tensor, looks: Looks, who: Tensor, at: Tensor, masks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Colour, cover and normal tilt of the hair on scalp and jaw."""
-    shade, tilt, lines = _strand_shade(looks, who, at)
+    cover, tilt = torch.zeros_like(at[:, 0]), torch.zeros_like(at)
     height = scalp(at, masks[:, 4], looks.recede[who])
+    jaw = beard(at, masks[:, 0])
+    bearded = (looks.beard[who] > 0).any(1)
+    index = ((height > -0.03) | ((jaw > -0.02) & bearded)).nonzero()[:, 0]
+    if len(index):
+        part = _hair_there(albedo[index], looks, who[index], at[index], masks[index, 1], height[index], jaw[index])
+        albedo, cover, tilt = (a.index_copy(0, index, b) for a, b in zip((albedo, cover, tilt), part))
+    return albedo, cover, tilt
+
+
+def _hair_there(
+    albedo: Tensor, looks: Looks, who: Tensor, at: Tensor, mouth: Tensor, height: Tensor, jaw: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    shade, tilt, lines = _strand_shade(looks, who, at)
     wisps = 0.006 * lines + 0.003 * tilt[:, 1]
     on_scalp = smoothstep(-0.004, 0.006, height + wisps) * (height > -0.02)
     shaved = (
@@ -98,14 +151,13 @@ def _head_hair(albedo: Tensor, looks: Looks, who: Tensor, at: Tensor, masks: Ten
     )
     buzz = (looks.hairdo[who] == 1).float()
     cover = on_scalp * looks.grown[who] * (1 - 0.22 * buzz)
-    jaw = beard(at, masks[:, 0])
     full = smoothstep(-0.002, 0.007, jaw + wisps) * (looks.beard[who, 1] > 0) * (0.55 + 0.45 * looks.beard[who, 1])
     stubble = smoothstep(-0.004, 0.008, jaw) * looks.beard[who, 0] * (0.45 + 0.25 * lines)
     own = torch.where((jaw > height)[:, None], looks.whiskers[who], looks.hair[who])
     color = own * shade[:, None]
     faint = (shaved + stubble).clamp(0, 0.6)[:, None]
     albedo = albedo * (1 - faint) + (0.25 * albedo + 0.75 * color * albedo.new_tensor([0.9, 1.0, 1.1])) * faint
-    cover = torch.maximum(cover, full * (1 - smoothstep(0.2, 0.6, masks[:, 1])))
+    cover = torch.maximum(cover, full * (1 - smoothstep(0.2, 0.6, mouth)))
     return albedo * (1 - cover[:, None]) + color * cover[:, None], cover, tilt
 
 

@@ -15,8 +15,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from lca_mini.body import load_body
-from lca_mini.people import cuts
-from lca_mini.people.hair import curtain, scalp, tail
+from lca_mini.people import accessories, cuts
+from lca_mini.people.extras import MORPHS
+from lca_mini.people.hair import curtain, ripple, scalp, tail
 from lca_mini.people.occlusion import head_occlusion
 from lca_mini.people.pieces import (
     Piece,
@@ -32,18 +33,19 @@ from lca_mini.people.pieces import (
 from lca_mini.types import Movable
 
 SKIN, EYE, TONGUE, TEETH, LASHES, CURTAIN, TAIL, TOP, BOTTOM, SKIRT, SHOES = range(11)
+GLASSES, LENSES, HAT, BRIM, SCARF, COLLAR, EARRINGS, WATCH, BAG = range(11, 20)
 EYE_HEIGHT = 0.6925
 MASKS = ("lips", "inside-mouth", "eyelids", "fingernails", "ears", "light")
 
 
 @dataclass(frozen=True)
 class Wardrobe(Movable):
-    """The shared mesh; N vertices, F faces, all of it on the template in its T-pose.
+    """The shared mesh; N vertices, F faces, R reshapings, all of it on the template in its T-pose.
 
     part: of each face. vertex_part: of each vertex. masks: of `MASKS`, [0, 1]; the last tells how open to light a
     vertex is. moving: vertices that facial actions move, and exprdirs theirs alone. body_ids: the body's vertex behind
     each skin, eye or tongue vertex, -1 elsewhere. fit: smooth displacement that makes a garment hang rather than cling.
-    restyle: makes a bob of the curtain, a bun of the tail.
+    morphs: displacements that reshape hair, skirts and accessories, of `extras.MORPHS`.
     sole: displacement of shoe vertices.
     """
 
@@ -58,7 +60,7 @@ class Wardrobe(Movable):
     exprdirs: Float[Tensor, "A 3 52"]
     body_ids: Int[Tensor, " N"]
     fit: Float[Tensor, "N 3"]
-    restyle: Float[Tensor, "N 3"]
+    morphs: Float[Tensor, "R N 3"]
     sole: Float[Tensor, "N 3"]
 
 
@@ -93,11 +95,17 @@ def _build() -> Wardrobe:
     lashes = stored_piece("lashes")
     lashes, _ = keep_faces(lashes, lashes.centres[:, 1] > EYE_HEIGHT)  # the upper ones
     teeth = [stored_piece(name) for name in ("teeth_upper", "teeth_lower")]
+    frames, panes = accessories.glasses(whole)
+    crown, brim = accessories.hats(whole)
+    bag, drape = accessories.bag(tights, fit)
+    extra = [frames, panes, crown, brim, accessories.scarf(whole, tights), accessories.collar(whole),
+             accessories.earrings(whole), accessories.watch(whole), bag]  # fmt: skip
     oldest = ids[shown.faces].amin(1)
     body_part = torch.where(oldest < 13348, SKIN, torch.where(oldest < 13574, TONGUE, EYE))
     pieces: list[tuple[Piece, Tensor | int]] = [
         (shown, body_part), (teeth[0], TEETH), (teeth[1], TEETH), (lashes, LASHES), (hanging, CURTAIN),
         (bound, TAIL), (layers[0][0], TOP), (layers[1][0], BOTTOM), (skirt, SKIRT), (layers[2][0], SHOES),
+        *((e.piece, GLASSES + i) for i, e in enumerate(extra)),
     ]  # fmt: skip
     counts = [len(p.template) for p, _ in pieces]
     start = np.cumsum([0, *counts]).tolist()
@@ -113,6 +121,13 @@ def _build() -> Wardrobe:
             out[start[i] : start[i] + counts[i]] = values
         return out
 
+    shapes: dict[str, dict[int, Tensor]] = {name: {} for name in MORPHS}
+    for i, shaped in enumerate(extra):
+        for name, shift in shaped.morphs.items():
+            shapes[name][10 + i] = shift
+    shapes["bob"][4], shapes["bun"][5], shapes["low"][5] = bob, bun, torch.tensor([0.0, -0.080, 0.012])
+    shapes["wave"] = {4: ripple(hanging.template), 5: ripple(bound.template)}
+    shapes["flare"][8] = _flare(skirt.template)
     exprdirs = join("exprdirs")
     moving = (exprdirs.abs().amax((1, 2)) > 2e-5).nonzero()[:, 0]
     return Wardrobe(
@@ -121,7 +136,8 @@ def _build() -> Wardrobe:
         masks=torch.cat([masks, torch.tensor([0.0, 0, 0, 0, 0, 1]).expand(total - len(masks), -1)]),
         moving=moving, exprdirs=exprdirs[moving].contiguous(),
         body_ids=torch.cat([ids, torch.full((total - len(ids),), -1)]),
-        fit=spread({6: fit[layers[0][1]], 7: fit[layers[1][1]]}, 3), restyle=spread({4: bob, 5: bun}, 3),
+        fit=spread({6: fit[layers[0][1]], 7: fit[layers[1][1]], 18: drape}, 3),
+        morphs=torch.stack([spread(shapes[name], 3) for name in MORPHS]),
         sole=spread({9: _soles(layers[2][0].template)}, 3),
     )  # fmt: skip
 
@@ -178,3 +194,11 @@ def _soles(points: Float[Tensor, "v 3"]) -> Float[Tensor, "v 3"]:
     return torch.stack(
         [0.10 * low * (x - centre), down + 0.006 * toe * (1 - low), 0.014 * toe + 0.006 * low * (z - 0.12) / 0.1], 1
     )
+
+
+def _flare(points: Float[Tensor, "v 3"]) -> Float[Tensor, "v 3"]:
+    """A skirt that widens towards its hem, in folds."""
+    x, y, z = points.unbind(1)
+    depth = ((0.02 - y) / 0.7).clamp(0, 1)
+    folds = 1 + 0.35 * torch.sin(9 * torch.atan2(x, z - 0.09)) * depth
+    return torch.stack([x, 0 * y, z - 0.09], 1) * (0.55 * depth * folds)[:, None]
