@@ -223,7 +223,7 @@ def nested(commands: dict[str, Callable[..., None]], words: str) -> Callable[...
 
 
 COMMANDS = {"demo": demo, "train": train, "eval": evaluate, "bench": bench,
-            "data": nested(DATA_COMMANDS, "Folders of samples: make, check and show them.")}
+            "data": nested(DATA_COMMANDS, "Folders of samples: make, check and show them; figures of the population.")}
 
 
 def print_json(result: dict[str, Any]) -> None:

@@ -5,6 +5,8 @@ Enters: a command line, through `lca_mini.cli`. Leaves: folders, figures and lin
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any, Callable, Literal
 
@@ -42,18 +44,14 @@ def make(
         shard: People a file.
         device: Where to film.
     """
-    import torch
-
     from lca_mini.capture.film import SAMPLE_KINDS
     from lca_mini.data.make import make_folder
     from lca_mini.data.manifest import Plan
 
     if kind not in SAMPLE_KINDS:
         raise ValueError(f"no kind {kind!r}; choose one of {', '.join(SAMPLE_KINDS)}")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("there is no CUDA device here; choose device cpu or auto")
-    chosen = device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-    plan = Plan(kind, split, people, start, references, targets, image_size, face_size, shard, chosen)
+    where = chosen_device(device)
+    plan = Plan(kind, split, people, start, references, targets, image_size, face_size, shard, where)
     manifest = make_folder(plan, out)
     print(f"{people} people in {len(plan.shards)} shards, {megabytes(manifest):.1f} MB: {out}")
 
@@ -96,9 +94,90 @@ def show(folder: FOLDER, out: Path | None = None, people: int = 8) -> None:
     print(f"look at {path}")
 
 
+def card(
+    out: Path,
+    people: int = 64,
+    faces: int = 32,
+    size: int = 512,
+    described: int = 4096,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+) -> None:
+    """Draw the figures of the population's data card: wild.jpg, studio.jpg, faces.jpg and axes.jpg, each under 600 KB.
+
+    Args:
+        out: Folder for the figures.
+        people: In each contact sheet.
+        faces: Close-ups in faces.jpg.
+        size: Side of a picture as filmed, pixels; a sheet that grows too large is shrunk.
+        described: People in the histograms.
+        device: Where to film.
+    """
+    from tqdm.auto import tqdm
+
+    from lca_mini.data.charts import chart, counts
+    from lca_mini.data.people import film_with
+    from lca_mini.data.sheets import crowd_sheet, save_small
+    from lca_mini.data.study import described as axes_of
+
+    if min(people, faces, described) < 1 or not 16 <= size <= 2048 or size % 8:
+        raise ValueError(f"{people} people and {faces} faces of {size} pixels, {described} described, cannot be drawn")
+    where = chosen_device(device)
+    save_small(chart(counts(*axes_of(described))), out / "axes.jpg")
+    whole, close = film_with(1, 1, size, 16, where), film_with(1, 1, 16, size, where)
+    with tqdm(total=2 * people + faces, desc="film", unit="person") as bar:
+        for kind in ("wild", "studio"):
+            save_small(crowd_sheet(whole, kind, people, tell=bar.update), out / f"{kind}.jpg")
+        save_small(crowd_sheet(close, "studio", faces, faces=True, tell=bar.update), out / "faces.jpg")
+    print(f"look at wild.jpg, studio.jpg, faces.jpg and axes.jpg in {out}")
+
+
+def study(
+    out: Path,
+    people: int = 1000,
+    described: int = 4096,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+) -> None:
+    """Do pixels betray the split, and how are colours and axes spread? Writes data_study.json and data_study.jpg.
+
+    A linear classifier on 32 x 32 pixels is asked to tell train people from test people. The last line is JSON.
+
+    Args:
+        out: Folder for the results.
+        people: Of each split and kind; four times as many are filmed.
+        described: People in the histograms.
+        device: Where to film.
+    """
+    from lca_mini.bench import device_name
+    from lca_mini.data.charts import chart
+    from lca_mini.data.manifest import generator, write_whole
+    from lca_mini.data.people import film_with
+    from lca_mini.data.sheets import save_small
+    from lca_mini.data.study import described as axes_of
+    from lca_mini.data.study import study as run
+
+    where = chosen_device(device)
+    axes, names = axes_of(described)
+    found = run(film_with(1, 1, 64, 16, where), people, axes, names)
+    about = {"command": "lca-mini " + " ".join(sys.argv[1:]), "generator": generator(), "device": device_name(where),
+             "people_of_each_split": people, "described": described}  # fmt: skip
+    out.mkdir(parents=True, exist_ok=True)
+    write_whole(out / "data_study.json", (json.dumps(about | found, indent=1) + "\n").encode())
+    save_small(chart(found["colours"] | found["axes"]), out / "data_study.jpg")
+    print(json.dumps(about | {"leaks": found["leaks"]}))
+
+
+def chosen_device(device: str) -> str:
+    """"cpu" or "cuda". Raises: ValueError where CUDA is asked for and there is none."""
+    import torch
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("there is no CUDA device here; choose device cpu or auto")
+    return device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def megabytes(manifest: Any) -> float:
     """Of all shards."""
     return sum(size for size, _ in manifest.done.values()) / 1e6
 
 
-COMMANDS: dict[str, Callable[..., None]] = {"make": make, "check": check, "show": show}
+COMMANDS: dict[str, Callable[..., None]] = {"make": make, "check": check, "show": show, "card": card, "study": study}
