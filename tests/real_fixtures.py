@@ -91,7 +91,7 @@ def matrix(key: str, values: Tensor) -> str:
 
 
 def write_easymocap(folder: Path) -> Path:
-    """z up, translation about the origin, first pixel centre at (0, 0), JPEG pictures, masks of 0 and 1 levels."""
+    """z up, translation about the origin, first pixel centre at (0, 0), JPEG pictures, masks of 0 and 1."""
     s = scene()
     up = torch.tensor([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # y up to z up: y becomes z
     names = ["01", "02"]
@@ -106,7 +106,7 @@ def write_easymocap(folder: Path) -> Path:
         extri += matrix(f"Rot_{name}", turn) + matrix(f"T_{name}", view[:3, 3:])
         for f in range(FRAMES):
             save(folder / "images" / name / f"{f:06d}.jpg", s.images[f, c])
-            save(folder / "mask" / name / f"{f:06d}.png", s.masks[f, c])
+            save(folder / "mask" / name / f"{f:06d}.png", (s.masks[f, c] > 127).astype(np.uint8))
     (folder / "intri.yml").write_bytes(intri.encode())
     (folder / "extri.yml").write_bytes(extri.encode())
     (folder / "output/smplx").mkdir(parents=True)

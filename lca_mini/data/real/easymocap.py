@@ -76,7 +76,7 @@ def read_easymocap(folder: str | Path, body: Body, hands: tuple[Tensor, Tensor] 
     upright = torch.eye(4)
     upright[:3, :3] = up.T
     return Take(folder.resolve().name, tuple(images), tuple(masks), (views @ upright)[which], Ks[which], bends[which],
-                pose[when], transl[when], betas)
+                pose[when], transl[when], betas, labels=True)
 
 
 def picture(folder: Path, camera: str, frame: str) -> Path:

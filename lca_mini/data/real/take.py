@@ -35,7 +35,7 @@ HEAD, JAW = 15, 22
 @dataclass(frozen=True)
 class Take:
     """One person's pictures, N of them. pose, transl: of each picture (several cameras repeat a moment). distortion:
-    k1, k2, p1, p2, k3 of OpenCV's model."""
+    k1, k2, p1, p2, k3 of OpenCV's model. labels: in masks, whatever is not zero is person; else how white it is."""
 
     name: str
     images: tuple[Path, ...]
@@ -46,6 +46,7 @@ class Take:
     pose: Float[Tensor, "N 55 3"]
     transl: Float[Tensor, "N 3"]
     betas: Float[Tensor, " K"]
+    labels: bool = False
 
     def __post_init__(self) -> None:
         """Raises: ValueError where something is not finite, or numbers of pictures disagree."""
@@ -119,6 +120,7 @@ def read_pair(take: Take, index: int) -> tuple[Float[Tensor, "3 H W"], Float[Ten
             raise ValueError(f"capture {take.name!r} lacks {str(file)!r}")
     image = to_tensor(open_picture(take.images[index]).convert("RGB"))
     mask = to_tensor(open_picture(take.masks[index]).convert("L"))
+    mask = (mask > 0).float() if take.labels else mask
     if image.shape[1:] != mask.shape[1:]:
         raise ValueError(f"mask {str(take.masks[index])!r} is {mask.shape[2]} x {mask.shape[1]} pixels but its picture "
                          f"{image.shape[2]} x {image.shape[1]}")
