@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial, wraps
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Callable, Literal, Union
 
 import tyro
+
+from lca_mini.data.commands import COMMANDS as DATA_COMMANDS
 
 DESCRIPTION = """Animatable Gaussian avatars from a few pictures of a person.
 
@@ -206,7 +209,23 @@ def bench(
         report_render(backend, gaussians, size, repeats, batch, device)
 
 
-COMMANDS = {"demo": demo, "train": train, "eval": evaluate, "bench": bench}
+def nested(commands: dict[str, Callable[..., None]], words: str) -> Callable[..., None]:
+    """One command made of several: `lca-mini data make ...`. Each runs after parsing, so that its errors are its own."""
+
+    def later(job: Callable[..., None]) -> Callable[..., Any]:
+        return wraps(job)(lambda **options: partial(job, **options))
+
+    jobs = [Annotated[Any, tyro.conf.subcommand(name, constructor=later(job))] for name, job in commands.items()]
+
+    def chosen(job: Any) -> None:
+        job()
+
+    chosen.__annotations__["job"], chosen.__doc__ = tyro.conf.OmitSubcommandPrefixes[Union[tuple(jobs)]], words
+    return chosen
+
+
+COMMANDS = {"demo": demo, "train": train, "eval": evaluate, "bench": bench,
+            "data": nested(DATA_COMMANDS, "Folders of samples: make, check and show them; figures of the population.")}
 
 
 def print_json(result: dict[str, Any]) -> None:

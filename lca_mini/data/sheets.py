@@ -1,0 +1,81 @@
+"""Contact sheets: of stored samples, and of a population for its card.
+
+Enters: a folder of samples, or a way to film people. Leaves: pictures. No part of the paper.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+from torch.nn import functional as F
+
+from lca_mini.data.folder import SampleFolder
+from lca_mini.data.stream import Film
+from lca_mini.export import contact_sheet, whole_file
+from lca_mini.people.splits import seeds_of
+
+COLUMNS = 8
+
+
+def people_rows(source: SampleFolder, people: int = 8) -> UInt8[Tensor, "H W 3"]:
+    """A row for each of the first people: up to two references with their face crops, then up to two targets.
+
+    Raises: ValueError for no people.
+    """
+    if people < 1:
+        raise ValueError(f"a sheet of {people} people cannot be drawn; ask for one at least")
+    plan = source.manifest.plan
+    rows, size = [], min(plan.image_size, 256)
+    for position in range(min(people, len(source))):
+        sample = source.film(source.cast(torch.tensor([position])), plan.kind)[0]
+        shown = []
+        for i in range(min(2, plan.references)):
+            shown += [sample.images[i], sample.face_images[i]]
+        shown += list(sample.targets[:2])
+        rows += [F.interpolate(p[None], (size, size), mode="bilinear", antialias=True)[0] for p in shown]
+    columns = 2 * min(2, plan.references) + min(2, plan.targets)
+    return contact_sheet([picture.permute(1, 2, 0) for picture in rows], columns)
+
+
+def crowd_sheet(
+    film: Film, kind: str, people: int, faces: bool = False, split: str = "train", at_once: int = 8,
+    tell: Callable[[int], object] = lambda done: None,
+) -> UInt8[Tensor, "H W 3"]:  # fmt: skip
+    """The first people of a split, one picture each, `COLUMNS` beside each other.
+
+    Args:
+        film: as `SampleStream` takes it, with one reference and one target. faces: close-ups instead of whole people.
+    """
+    pictures: list[Tensor] = []
+    for start in range(0, people, at_once):
+        sample = film(seeds_of(split, start, min(at_once, people - start)), kind)
+        shown = sample.target_faces[:, 0] if faces else sample.images[:, 0]
+        pictures += list((shown.movedim(1, -1).clamp(0, 1) * 255).round().byte().cpu())
+        tell(len(shown))
+    return contact_sheet(pictures, COLUMNS)
+
+
+def save_small(picture: UInt8[Tensor, "H W 3"], path: Path, most: int = 600_000) -> int:
+    """Write a JPEG of less than `most` bytes: as fine as fits, smaller where that is not enough; returns its bytes.
+
+    Raises: ValueError where even the smallest does not fit.
+    """
+    from PIL import Image
+
+    whole = Image.fromarray(picture.numpy())
+    for scale in (1.0, 0.75, 0.5, 0.375, 0.25):
+        size = (max(1, round(whole.width * scale)), max(1, round(whole.height * scale)))
+        shrunk = whole.resize(size, Image.Resampling.LANCZOS) if scale < 1 else whole
+        for quality in (88, 78):
+            file = io.BytesIO()
+            shrunk.save(file, "JPEG", quality=quality, optimize=True)
+            if file.tell() < most:
+                with whole_file(path) as temporary:
+                    temporary.write_bytes(file.getvalue())
+                return file.tell()
+    raise ValueError(f"{str(path)!r} does not fit into {most} bytes")
