@@ -196,7 +196,7 @@ def test_bad_backends_are_one_sentence() -> None:
 
 def test_kernels_compile_where_no_cache_can_be_written() -> None:
     """numba refuses to decorate a function without a place for its cache; ours compiles it all the same."""
-    from lca_mini.render.kernels import jit
+    from lca_mini.compiled import jit
 
     scope: dict = {}
     exec("def add(a, b):\n    return a + b", scope)

@@ -1,17 +1,12 @@
 """The CPU backend: a tile rasteriser, forward and backward, threads over tiles (or over images, where there are many).
 
 Enters: Gaussians [B N .], Cameras [B C .] on a CPU. Leaves: a Rendering [B C H W .], differentiable in the Gaussians.
-The stages (project, bin, rasterize, and back) are numba kernels that release the GIL; plain Python threads run them,
-`torch.get_num_threads()` of them with the caller's, so that a forked process may render too. Compiled code is cached
-beside the module, or where NUMBA_CACHE_DIR says. What differs from gsplat: nothing within rounding.
+The stages (project, bin, rasterize, and back) are numba kernels; `torch.get_num_threads()` plain threads run them, with
+the caller's. What differs from gsplat: nothing within rounding.
 """
 
 from __future__ import annotations
 
-import functools
-import itertools
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Callable
 
@@ -20,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from lca_mini.compiled import share
 from lca_mini.types import Cameras, Gaussians, Rendering
 
 Spread = Callable[[Callable[[int, int], Any], int, int], None]
@@ -131,34 +127,10 @@ def _for_images(one: Callable[[int, Spread], None], images: int) -> None:
 
     def split(kernel: Callable[[int, int], Any], size: int, chunks: int) -> None:
         edges = np.linspace(0, size, threads * chunks + 1).astype(int).tolist()
-        _share(lambda i: kernel(edges[i], edges[i + 1]), threads * chunks, threads)
+        share(lambda i: kernel(edges[i], edges[i + 1]), threads * chunks, threads)
 
     if threads > 1 and images >= threads:
-        _share(lambda image: one(image, whole), images, threads)
+        share(lambda image: one(image, whole), images, threads)
     else:
         for image in range(images):
             one(image, whole if threads == 1 else split)
-
-
-def _share(work: Callable[[int], None], items: int, threads: int) -> None:
-    """Call `work(i)` for i in 0:items; whichever thread is free, the caller's too, takes the next."""
-    tickets = itertools.count()
-
-    def take() -> None:
-        while (item := next(tickets)) < items:
-            work(item)
-
-    helpers = _helpers(os.getpid(), threads - 1)
-    futures = [helpers.submit(take) for _ in range(min(threads, items) - 1)]
-    try:
-        take()
-    finally:
-        for future in futures:
-            if not future.cancel():  # one that has not started has nothing left to do
-                future.result()
-
-
-@functools.lru_cache(maxsize=1)
-def _helpers(process: int, threads: int) -> ThreadPoolExecutor:
-    """Idle threads kept between calls; a forked process, whose copies of them are dead, gets its own."""
-    return ThreadPoolExecutor(threads, thread_name_prefix="lca_mini.render")
