@@ -120,7 +120,7 @@ def interpreted(model, avatar: Avatar, signal: DrivingSignal, precision: str) ->
 
 @pytest.mark.skipif(not INTERPRETED, reason="another test runs this one in a process of its own, interpreted")
 @pytest.mark.parametrize("leading", LEADING.values(), ids=LEADING)
-@pytest.mark.parametrize("precision, tolerance", [("float32", 5e-6), ("float16", 2e-2)])
+@pytest.mark.parametrize("precision, tolerance", [("float32", 5e-6), ("float16", 2e-4)])
 @torch.no_grad()
 def test_triton_kernels_interpreted(leading: tuple[int, ...], precision: str, tolerance: float) -> None:
     for changes in ({}, {"correction_layers": 1}):
@@ -141,13 +141,13 @@ def test_triton_in_the_interpreter() -> None:
 @pytest.mark.skipif(not CUDA, reason="needs a CUDA device")
 @pytest.mark.parametrize("leading", LEADING.values(), ids=LEADING)
 @pytest.mark.parametrize("kernels, precision, tolerance", [
-    ("torch", "float32", 1e-5), ("triton", "float32", 1e-5), ("triton", "float16", 2e-2), ("triton", "bfloat16", 1e-1),
+    ("torch", "float32", 1e-5), ("triton", "float32", 1e-5), ("triton", "float16", 2e-4), ("triton", "bfloat16", 2e-3),
 ])  # fmt: skip
 @torch.no_grad()
 def test_cuda_drives_as_the_readable_path_does(
     leading: tuple[int, ...], kernels: str, precision: str, tolerance: float
 ) -> None:
-    """Weights of `tiny_model` are far larger than trained ones: the tolerances of half precision are too."""
+    """In metres, and in units of colour; `lca-mini bench drive` measures the same of real sizes."""
     model = tiny_model()
     avatar = avatar_of(model, leading[0])
     wanted = [model.drive(avatar, tiny_signal(*leading, seed=seed)) for seed in range(3)]

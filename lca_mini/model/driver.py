@@ -11,6 +11,8 @@ silently: `Driver.kernels` and `Driver.precision` say what runs.
 
 from __future__ import annotations
 
+from typing import Callable
+
 import torch
 
 from lca_mini.model.drive_plan import JOINTS, PACKED, make_plan, pack, unpack
@@ -45,8 +47,9 @@ class Driver:
     """
 
     def __init__(
-        self, model: LCA, avatar: Avatar, frames: int | None = None, kernels: str = "auto", precision: str = "auto"
-    ) -> None:
+        self, model: LCA, avatar: Avatar, frames: int | None = None, kernels: str = "auto", precision: str = "auto",
+        then: Callable[[Gaussians], None] | None = None,
+    ) -> None:  # fmt: skip
         """Lay out what no frame changes, compile, and on CUDA capture the graph.
 
         Args:
@@ -55,11 +58,13 @@ class Driver:
             precision: of the inputs of the correction branch's matrix products: "float32", or for "triton" also
                 "float16" and "bfloat16" (equally fast; all sums stay in float32). "auto" is float16 for "triton", as
                 its error is an eighth of bfloat16's; `lca-mini bench drive` measures both.
+            then: called with the posed Gaussians at the end of each call, on CUDA once, into the graph.
         Raises: ValueError, one sentence, for kernels or a precision that the device or the model does not have.
         """
         on_cuda = avatar.betas.is_cuda
         kernels, precision = choose_kernels(model, on_cuda, kernels, precision)
-        self.kernels, self.precision = kernels, precision
+        self.model, self.avatar = model, avatar
+        self.kernels, self.precision, self.then = kernels, precision, then
         self.leading = (len(avatar.betas),) if frames is None else (len(avatar.betas), frames)
         self.graph: torch.cuda.CUDAGraph | None = None
         with torch.no_grad():
@@ -76,7 +81,13 @@ class Driver:
             if on_cuda:
                 self.capture()
             else:
-                self.runner.run()
+                self.work()
+
+    def work(self) -> None:
+        """What a call does after its signal is in place, and what the graph holds."""
+        self.runner.run()
+        if self.then is not None:
+            self.then(self.runner.gaussians)
 
     def capture(self) -> None:
         """Warm up on a side stream, as captures ask for, then record one call."""
@@ -84,12 +95,12 @@ class Driver:
         side.wait_stream(current)
         with torch.cuda.stream(side):
             for _ in range(WARM_UP):
-                self.runner.run()
+                self.work()
         current.wait_stream(side)
         torch.cuda.synchronize()
         self.graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self.graph):
-            self.runner.run()
+            self.work()
 
     @torch.no_grad()
     def __call__(self, signal: DrivingSignal) -> Gaussians:
@@ -123,7 +134,7 @@ class Driver:
         if self.graph is not None:
             self.graph.replay()
         else:
-            self.runner.run()
+            self.work()
         return self.runner.gaussians
 
 
