@@ -9,7 +9,7 @@ import jaxtyping
 import pytest
 import torch
 
-from render_scenes import BACKGROUND, FIELDS, assert_same, cameras_around, gaussian_cloud, gradients
+from render_scenes import BACKGROUND, FIELDS, assert_same, cameras_around, gaussian_cloud, gradients, with_opacities
 from lca_mini.render import render
 from lca_mini.render.reference import splat
 from lca_mini.types import Cameras, Gaussians
@@ -25,6 +25,7 @@ SCENES = {
     "needles": (replace(gaussian_cloud(60), scales=torch.tensor([0.5, 1e-4, 1e-3]).double().expand(1, 60, 3)),
                 cameras_around()),
     "faint": (gaussian_cloud(opacity=-6.0), cameras_around()),
+    "opacity_0_and_1": (with_opacities(gaussian_cloud()), cameras_around()),
     "opaque": (gaussian_cloud(opacity=7.0), cameras_around()),
     "saturated": (gaussian_cloud(3000, opacity=1.0), cameras_around()),
     "behind": (gaussian_cloud(spread=0.1), cameras_around(distance=-2.0)),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 
@@ -84,8 +85,9 @@ def posed_avatar(preset: str, size: int, device: str, people: int = 1, frames: i
     return Scene(model, one.map(each), alone.map(each), views.map(each), weights)
 
 
+@lru_cache(maxsize=1)
 def make_model(preset: str, device: str) -> tuple[LCA, str]:
-    """A preset's model, and where its weights come from."""
+    """A preset's model, kept for the next measurement, and where its weights come from."""
     from lca_mini.body import load_body
     from lca_mini.config import preset as config_of
     from lca_mini.model import build, load

@@ -34,12 +34,13 @@ def jobs(device: str) -> list[Job]:
             ("drive_paper_batch16", bench_drive, paper | {"batch": 16, "repeats": 40}),
             ("drive_paper_people16", bench_drive, paper | {"people": 16, "repeats": 40}),
             ("drive_paper_graph", bench_drive, paper | {"kernels": "torch", "repeats": 100}),
+            ("encode_paper", bench_encode, {"preset": "paper", "device": device}),
             ("drive_mini", bench_drive, mini | {"repeats": 200}),
             ("drive_mini_batch16", bench_drive, mini | {"batch": 16, "repeats": 40}),
-            ("render_gsplat", bench_render, {"backend": "gsplat", "size": 1024, "repeats": 50}),
-            ("encode_paper", bench_encode, {"preset": "paper", "device": device}),
             ("encode_mini", bench_encode, {"preset": "mini", "device": device}),
-            ("train_mini", bench_train, {"preset": "mini", "batch": 16, "references": 8, "targets": 4, "device": device}),
+            ("render_gsplat", bench_render, {"backend": "gsplat", "size": 1024, "repeats": 50}),
+            ("train_mini", bench_train, {"preset": "mini", "batch": 16, "references": 8, "targets": 4, "repeats": 3,
+                                        "device": device}),
         ]
     return [
         ("render", bench_render, {"backend": "cpu", "against_reference": True}),

@@ -18,7 +18,8 @@ import triton.language as tl
 from lca_mini.model.drive_plan import BOUNDS, LEFT_EYE, PACKED, RIGHT_EYE, DrivePlan
 
 TRANSL, GAZE = PACKED["transl"].start, PACKED["gaze"].start
-ROWS, COLUMNS, DEPTH = 64, 128, 64  # of a program's share of a matrix product
+ROWS, COLUMNS = 64, 128  # of a program's share of a matrix product
+DEPTH = {torch.float32: 32, torch.float16: 64, torch.bfloat16: 64}  # in bites that small GPUs' shared memory holds
 LANES = 128  # anchors or Gaussians a program
 BLEND = 16  # numbers a blended transform takes: 3 x 4 of the matrix, 4 of the quaternion
 
@@ -61,7 +62,7 @@ class TritonKernels:
             layer[(rows * columns, plan.images)](
                 x, self.signal_half, weight, bias, y, anchors, plan.frames, wide, out, columns,
                 FIRST=i == 0, LAST=i == len(self.layers) - 1, EXACT=weight.dtype == torch.float32,
-                ROWS=ROWS, COLUMNS=COLUMNS, DEPTH=DEPTH,
+                ROWS=ROWS, COLUMNS=COLUMNS, DEPTH=DEPTH[weight.dtype],
             )  # fmt: skip
         if self.side is not None:
             torch.cuda.current_stream().wait_stream(self.side)
@@ -108,7 +109,7 @@ def pose_joints(packed, rest, steps, chain, transforms, numbers, frames, joints,
     # the product so far: rotation a, translation t
     a00, a01, a02, a10, a11, a12, a20, a21, a22 = one, none, none, none, one, none, none, none, one
     t0, t1, t2 = none, none, none
-    for d in tl.static_range(LONGEST):
+    for d in range(0, LONGEST):  # not unrolled: sine and cosine are long
         up = tl.load(chain + j * LONGEST + d, mask=real, other=-1)
         on = up >= 0
         up = tl.where(on, up, 0)
@@ -116,17 +117,17 @@ def pose_joints(packed, rest, steps, chain, transforms, numbers, frames, joints,
         y = tl.load(row + 3 * up + 1, mask=on, other=0.0)
         z = tl.load(row + 3 * up + 2, mask=on, other=0.0)
         angle = tl.sqrt(x * x + y * y + z * z)
-        k = tl.where(angle > 1e-8, tl.sin(0.5 * angle) / tl.maximum(angle, 1e-8), 0.5)
-        w = tl.cos(0.5 * angle)
         eye = on & ((up == LEFT_EYE) | (up == RIGHT_EYE))
         at = row + GAZE + tl.where(eye, 2 * (up - LEFT_EYE), 0)
-        yaw = 0.5 * tl.load(at, mask=eye, other=0.0)
-        pitch = -0.5 * tl.load(at + 1, mask=eye, other=0.0)
-        cy, sy, cp, sp = tl.cos(yaw), tl.sin(yaw), tl.cos(pitch), tl.sin(pitch)
-        w = tl.where(eye, cy * cp, w)
-        x = tl.where(eye, cy * sp, k * x)
-        y = tl.where(eye, sy * cp, k * y)
-        z = tl.where(eye, -sy * sp, k * z)
+        # half angles: of the turn, or of an eye's yaw and pitch
+        first = 0.5 * tl.where(eye, tl.load(at, mask=eye, other=0.0), angle)
+        second = -0.5 * tl.load(at + 1, mask=eye, other=0.0)
+        c1, s1, c2, s2 = tl.cos(first), tl.sin(first), tl.cos(second), tl.sin(second)
+        k = tl.where(angle > 1e-8, s1 / tl.maximum(angle, 1e-8), 0.5)
+        w = c1 * c2
+        x = tl.where(eye, c1 * s2, k * x)
+        y = tl.where(eye, s1 * c2, k * y)
+        z = tl.where(eye, -s1 * s2, k * z)
         l00, l01, l02 = 1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)
         l10, l11, l12 = 2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)
         l20, l21, l22 = 2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)
@@ -134,11 +135,11 @@ def pose_joints(packed, rest, steps, chain, transforms, numbers, frames, joints,
         b00, b10, b20 = turn(l00, l01, l02, l10, l11, l12, l20, l21, l22, a00, a10, a20)
         b01, b11, b21 = turn(l00, l01, l02, l10, l11, l12, l20, l21, l22, a01, a11, a21)
         b02, b12, b22 = turn(l00, l01, l02, l10, l11, l12, l20, l21, l22, a02, a12, a22)
-        s0, s1, s2 = turn(l00, l01, l02, l10, l11, l12, l20, l21, l22, t0, t1, t2)
+        u0, u1, u2 = turn(l00, l01, l02, l10, l11, l12, l20, l21, l22, t0, t1, t2)
         a00, a01, a02, a10, a11, a12, a20, a21, a22 = b00, b01, b02, b10, b11, b12, b20, b21, b22
-        t0 = s0 + tl.load(step, mask=on, other=0.0)
-        t1 = s1 + tl.load(step + 1, mask=on, other=0.0)
-        t2 = s2 + tl.load(step + 2, mask=on, other=0.0)
+        t0 = u0 + tl.load(step, mask=on, other=0.0)
+        t1 = u1 + tl.load(step + 1, mask=on, other=0.0)
+        t2 = u2 + tl.load(step + 2, mask=on, other=0.0)
     home = rest + (person * joints + j) * 3
     x = tl.load(home, mask=real, other=0.0)
     y = tl.load(home + 1, mask=real, other=0.0)
