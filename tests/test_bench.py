@@ -109,3 +109,23 @@ def test_command_line_prints_json_last(capsys: pytest.CaptureFixture[str]) -> No
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["bench"] == "drive"
     assert main(["bench", "suite"]) == 2
     assert "needs a folder" in capsys.readouterr().err
+
+
+def test_charts_of_stored_and_of_gsplat_results() -> None:
+    pytest.importorskip("matplotlib")
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from lca_mini.bench.charts import label, parts_of, rate_bars, roofline_bars, stage_bars, stored
+
+    assert stored("drive", "no-such-device") == []
+    here = stored("drive", "cpu")
+    assert here and all(result["bench"] == "drive" for result in here)
+    one = next(result for result in here if result["batch"] == 1)
+    stages, parts = one["stages"], parts_of(one)
+    assert sum(parts.values()) == pytest.approx(stages["signal"] + stages["drive"] + stages["render"], rel=1e-6)
+    on_gpu = one | {"stages": {"signal": 0.01, "drive_and_project": 0.05, "bin": 0.1, "blend": 0.1}, "batch": 16,
+                    "people": 2}  # fmt: skip
+    assert sum(parts_of(on_gpu).values()) == pytest.approx(0.26 / 32) and "32 a call" in label(on_gpu)
+    for figure in (stage_bars([one, on_gpu], "a"), rate_bars([one, on_gpu], "b"), roofline_bars(one, "c")):
+        assert figure.axes[0].get_yticks().size >= 2

@@ -72,9 +72,8 @@ def posed_avatar(preset: str, size: int, device: str, people: int = 1, frames: i
     from lca_mini.capture import performance
     from lca_mini.driving import body_cameras, driving_signal, posed_joints
 
-    model, weights = make_model(preset, device)
+    (model, weights), one = make_model(preset, device), make_avatar(preset, device)
     with torch.no_grad():
-        one = model.encode(*pictures(model, 8, weights == "random", device))
         clip = performance(CLIP, 24)[[(MOMENT + i) % CLIP for i in range(frames)]]
         alone = driving_signal(model, clip[None])
         views = body_cameras(posed_joints(model, one, alone), torch.zeros(1, device=device), size)
@@ -101,6 +100,14 @@ def make_model(preset: str, device: str) -> tuple[LCA, str]:
         model = build(config, load_body(num_betas=config.num_betas))
         model.correction_branch.out.weight.data.normal_(std=CORRECTION)
     return model.to(device).eval().requires_grad_(False), "random"
+
+
+@lru_cache(maxsize=1)
+@torch.no_grad()
+def make_avatar(preset: str, device: str) -> Avatar:
+    """Of eight pictures by that model, kept too."""
+    model, weights = make_model(preset, device)
+    return model.encode(*pictures(model, 8, weights == "random", device))
 
 
 def pictures(model: LCA, count: int, noise: bool, device: str) -> tuple[torch.Tensor, torch.Tensor]:
