@@ -48,17 +48,17 @@ class Clock:
         if self.cuda:
             torch.cuda.synchronize()
 
-    def stages(self, parts: list[Callable[[], Any]], repeats: int) -> list[list[float]]:
+    def stages(self, parts: list[Callable[[], Any]], repeats: int, warm_up: int = WARM_UP) -> list[list[float]]:
         """Milliseconds of each part, called one after another `repeats` times, the device idle before the first."""
         times: list[list[float]] = [[] for _ in parts]
-        for i in range(WARM_UP + repeats):
+        for i in range(warm_up + repeats):
             self.wait()
             marks = [self.mark()]
             for part in parts:
                 part()
                 marks.append(self.mark())
             self.wait()
-            if i >= WARM_UP:
+            if i >= warm_up:
                 for column, a, b in zip(times, marks, marks[1:]):
                     column.append(a.elapsed_time(b) if self.cuda else 1000 * (b - a))
         return times

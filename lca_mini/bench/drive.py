@@ -19,7 +19,7 @@ from lca_mini.bench.scenes import Scene, posed_avatar
 from lca_mini.device import device_name
 from lca_mini.live import Live
 from lca_mini.model.driver import PRECISIONS, Driver
-from lca_mini.render import choose_backend, render
+from lca_mini.render import render
 from lca_mini.types import Gaussians
 
 SIGNALS = 16  # different ones that frames take turns with
@@ -65,7 +65,9 @@ def bench_drive(
     streamed = clock.streamed(lambda: live(turn()), repeats)
     gaussians = live.driver(signals[0]).map(torch.clone)
     with torch.no_grad():
-        readable = clock.each(lambda: render(scene.model.drive(scene.avatar, turn()), cameras, live.backend), max(5, repeats // 5))
+        readable = clock.each(
+            lambda: render(scene.model.drive(scene.avatar, turn()), cameras, live.backend), max(5, repeats // 5)
+        )
     pictures = people * batch
     ceilings = measure_ceilings(device)
     result = {
@@ -117,7 +119,8 @@ def gsplat_stages(
     with torch.no_grad():
         times = clock.stages(list(parts), repeats)
         graph = clock.streamed(live.driver.replay, repeats)
-    stages = {name: rounded(statistics.median(ms)) for name, ms in zip(("signal", "drive_and_project", "bin", "blend"), times)}
+    names = ("signal", "drive_and_project", "bin", "blend")
+    stages = {name: rounded(statistics.median(ms)) for name, ms in zip(names, times)}
     touched = len(kept["binned"].ids)
     counted = raster_counts(gaussians.means[..., 0].numel(), touched, live.cameras.width)
     drive = drive_counts(live)

@@ -107,7 +107,8 @@ def make_model(preset: str, device: str) -> tuple[LCA, str]:
 def make_avatar(preset: str, device: str) -> Avatar:
     """Of eight pictures by that model, kept too."""
     model, weights = make_model(preset, device)
-    return model.encode(*pictures(model, 8, weights == "random", device))
+    with torch.autocast("cuda", torch.bfloat16, enabled=torch.device(device).type == "cuda"):
+        return model.encode(*pictures(model, 8, weights == "random", device))
 
 
 def pictures(model: LCA, count: int, noise: bool, device: str) -> tuple[torch.Tensor, torch.Tensor]:

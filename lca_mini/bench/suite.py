@@ -91,7 +91,8 @@ def bench_suite(out: Path, device: str | None = None, only: tuple[str, ...] = ()
         file = out / f"bench_{name}_{suffix}.json"
         file.write_text(json.dumps(about | result, indent=2) + "\n")
         written.append(file.name)
-        print(f"{name}: {result['ms_median']} ms, {result['fps']} a second ({time.perf_counter() - started:.0f} s)", flush=True)
+        seconds = time.perf_counter() - started
+        print(f"{name}: {result['ms_median']} ms, {result['fps']} a second ({seconds:.0f} s)", flush=True)
     return {"bench": "suite", "written": written, "failed": failed, "python": sys.version.split()[0]}
 
 

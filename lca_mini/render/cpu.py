@@ -7,6 +7,7 @@ the caller's. What differs from gsplat: nothing within rounding.
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import Any, Callable
 
@@ -20,6 +21,7 @@ from lca_mini.types import Cameras, Gaussians, Rendering
 
 Spread = Callable[[Callable[[int, int], Any], int, int], None]
 
+_own = threading.local()
 CHUNKS = 6  # of tiles, a thread: enough that a thread with empty tiles finds more work
 
 
@@ -64,24 +66,26 @@ class Rasterize(torch.autograd.Function):
         images = torch.empty(B, C, height, width, 3)
         alphas, depths = torch.empty(B, C, height, width), torch.empty(B, C, height, width)
         frames: list[Frame | None] = [None] * (B * C)
+        kept = any(ctx.needs_input_grad)
         inputs = [t.detach().numpy() for t in (means, quats, scales, opacities, colors)]
         view, K, behind = viewmats.numpy(), Ks.numpy(), background.numpy()
         outputs = [t.numpy() for t in (images, alphas, depths)]
 
         def one(image: int, spread: Spread) -> None:
             b, c = divmod(image, C)
-            splats, rects = np.empty((N, SPLAT), np.float32), np.empty((N, 4), np.int32)
+            splats, rects = _projected(N, SPLAT) if kept else _scratch(N, SPLAT)
             gaussians = [t[b] for t in inputs]
             spread(lambda i, j: project(i, j, *gaussians, view[b, c], K[b, c], width, height, splats, rects), N, 1)
             slots, starts, ids = bin_tiles(splats, rects, splats.view(np.uint32), tiles_x, tiles_y)
             pixels = [t[b, c] for t in outputs]
             tiles = tiles_x * tiles_y
             spread(lambda i, j: rasterize(i, j, splats, starts, ids, tiles_x, behind, *pixels), tiles, CHUNKS)
-            frames[image] = Frame(splats, rects, slots, starts, ids)
+            if kept:
+                frames[image] = Frame(splats, rects, slots, starts, ids)
 
         _for_images(one, B * C)
         ctx.set_materialize_grads(False)
-        ctx.frames = frames if any(ctx.needs_input_grad) else None
+        ctx.frames = frames if kept else None
         ctx.save_for_backward(means, quats, scales, viewmats, Ks, images, alphas, depths)
         return images, alphas, depths
 
@@ -113,6 +117,18 @@ class Rasterize(torch.autograd.Function):
 
         _for_images(one, B * C)
         return *(t[:, 0] if C == 1 else t.sum(1) for t in gradients), None, None, None, None, None
+
+
+def _projected(count: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
+    """Room for splats and for the rectangles of tiles that they touch."""
+    return np.empty((count, columns), np.float32), np.empty((count, 4), np.int32)
+
+
+def _scratch(count: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
+    """The same room at each call of a thread: without gradients nothing of it is needed afterwards."""
+    if getattr(_own, "count", None) != count:
+        _own.count, _own.room = count, _projected(count, columns)
+    return _own.room
 
 
 def _for_images(one: Callable[[int, Spread], None], images: int) -> None:
