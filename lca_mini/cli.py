@@ -179,34 +179,59 @@ def evaluate(
 
 
 def bench(
-    what: Annotated[Literal["render", "avatar"], tyro.conf.Positional],
-    backend: Literal["auto", "cpu", "gsplat", "reference"] = "auto",
+    what: Annotated[Literal["render", "drive", "encode", "train", "suite"], tyro.conf.Positional],
     preset: Literal["nano", "mini", "paper"] = "mini",
-    gaussians: int = 65536,
     size: int = 512,
-    repeats: int = 30,
     batch: int = 1,
+    people: int = 1,
+    gaussians: int = 65536,
+    repeats: int = 30,
+    backend: Literal["auto", "cpu", "gsplat", "reference"] = "auto",
+    kernels: Literal["auto", "numba", "triton", "torch"] = "auto",
+    precision: Literal["auto", "float32", "float16", "bfloat16"] = "auto",
+    against_reference: bool = False,
     device: Literal["cpu", "cuda"] | None = None,
+    only: tuple[str, ...] = (),
+    out: Path | None = None,
 ) -> None:
-    """Time a part of the library: `lca-mini bench render --backend cpu`. The last line is JSON.
+    """Time a part of the library: `lca-mini bench drive --device cpu`. The last line is JSON.
 
     Args:
-        what: render: splatting alone, forward, and forward with backward. avatar: a model with random weights, its
-            encoding of eight pictures, driving and rendering; parameters and, on a GPU, memory.
-        backend: What renders (render).
-        preset: Size of the model (avatar).
+        what: render: splatting alone, forward, and with backward. drive: an animated frame, signal in, pixels out.
+            encode: pictures to an avatar. train: a training step. suite: all of these, a file each (--out).
+        preset: Size of the model (drive, encode, train); weights that ship, or random ones.
+        size: Side of the picture, pixels (render, drive).
+        batch: Frames of an avatar in a call (drive); figures (render) or people (encode, train).
+        people: Avatars in a call (drive).
         gaussians: Of the figure (render).
-        size: Side of the picture, pixels.
         repeats: Timed calls.
-        batch: Figures at once (render).
+        backend: What renders.
+        kernels: What drives (drive); auto takes numba on a CPU, Triton on a GPU.
+        precision: Of the correction branch's matrix products (drive).
+        against_reference: Also time the readable reference, some seconds (render).
         device: Left out: the one that the backend asks for.
+        only: Which measurements (suite); left out: all.
+        out: Folder for the results (suite).
     """
-    from lca_mini.bench import report_avatar, report_render
+    from lca_mini import bench as benches
 
-    if what == "avatar":
-        report_avatar(preset, size, repeats=repeats, device=device)
+    if what == "suite":
+        if out is None:
+            raise ValueError("bench suite needs a folder for its results: --out results")
+        result = benches.bench_suite(out, device, only)
+    elif what == "drive":
+        print(f"driving {people} x {batch} frames, preset {preset}, at {size} x {size}, {repeats} times")
+        result = benches.bench_drive(preset, size, batch, people, repeats, backend, kernels, precision, device)
+    elif what == "encode":
+        print(f"encoding {batch} people from 8 pictures each, preset {preset}, {repeats} times")
+        result = benches.bench_encode(preset, 8, batch, repeats, device)
+    elif what == "train":
+        print(f"training on {batch} people a step, preset {preset}, {repeats} times")
+        result = benches.bench_train(preset, batch, repeats=repeats, backend=backend, device=device)
     else:
-        report_render(backend, gaussians, size, repeats, batch, device)
+        print(f"rendering {batch} x {gaussians} Gaussians at {size} x {size}, {repeats} times forward, {repeats} both ways")
+        result = benches.bench_render(backend, gaussians, size, repeats, batch, device, against_reference)
+    print_json(result)
 
 
 def nested(commands: dict[str, Callable[..., None]], words: str) -> Callable[..., None]:

@@ -18,7 +18,7 @@ from typing import Any, Iterator
 
 import torch
 
-from lca_mini.bench import device_name
+from lca_mini.device import device_name
 from lca_mini.body import rotation_matrices
 from lca_mini.capture import performance, turntable
 from lca_mini.capture.film import sample_people

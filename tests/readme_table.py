@@ -28,6 +28,17 @@ def tables() -> str:
         f"{r['device']} |"
         for r in results if r.get("bench") == "avatar"
     ]
+    loops = [
+        f"| {r['preset']}: {r['gaussians']:,} Gaussians | {r['size']} | {r['batch'] * r['people']} | {r['kernels']} | "
+        f"{r['ms_median'] / (r['batch'] * r['people']):.2f} | {r['fps']:,.0f} | {r['fps_streamed']:,.0f} | "
+        + (f"{r['over_gsplat']:.2f}" if "over_gsplat" in r else "") + f" | {r['device']} |"
+        for r in results if r.get("bench") == "drive"
+    ]
+    encoding = [
+        f"| {r['preset']}: {r['parameters'] / 1e6:.1f}M parameters | {r['images']} of {r['image_size']} | {r['ms_median']:.1f} | "
+        f"{r['device']} |"
+        for r in results if r.get("bench") == "encode"
+    ]
     rendering = [
         f"| {r['backend']} | {r['gaussians']:,} | {r['size']} | {r['ms_median']:.1f} | {r['ms_p95']:.1f} | {r['fps']:.0f} | "
         f"{r['device']} |"
@@ -36,6 +47,9 @@ def tables() -> str:
     blocks = (
         ("people | PSNR, dB | SSIM | L1 | perceptual (which) | painted template, dB", quality),
         ("preset | pixels | encode 8 pictures, ms | drive, ms | render, ms | memory, GiB | device", avatars),
+        ("driven and drawn, signal in, pixels out | pixels | frames a call | kernels | ms a frame | frames a second | "
+         "streamed | over gsplat's own call | device", loops),
+        ("encode | pictures | ms a person | device", encoding),
         ("render backend | Gaussians | pixels | ms, median | ms, 95th percentile | frames a second | device", rendering),
     )
     made = [f"| {head} |\n|{'---|' * (head.count('|') + 1)}\n" + "\n".join(rows) for head, rows in blocks if rows]

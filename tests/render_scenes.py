@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from lca_mini.types import Cameras, Gaussians, Rendering
@@ -36,6 +38,13 @@ def cameras_around(
     viewmats[..., 2, 3] = distance
     K = torch.tensor([[45.0, 0, width / 2 + 1], [0, 47.0, height / 2 - 2], [0, 0, 1]], dtype=torch.float64)
     return Cameras(viewmats, K.repeat(people, views, 1, 1), width, height)
+
+
+def with_opacities(gaussians: Gaussians) -> Gaussians:
+    """Every third opacity exactly 0, every third exactly 1."""
+    opacities = gaussians.opacities.clone()
+    opacities[..., ::3], opacities[..., 1::3] = 0.0, 1.0
+    return replace(gaussians, opacities=opacities)
 
 
 def random_loss(rendering: Rendering) -> torch.Tensor:

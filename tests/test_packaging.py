@@ -18,10 +18,11 @@ import lca_mini
 
 PACKAGE = ROOT / "lca_mini"
 MODULES = sorted(PACKAGE.rglob("*.py"))
-NAMES_ON_PYPI = {"PIL": "pillow", "imageio_ffmpeg": "imageio-ffmpeg", "yaml": "pyyaml"}
+NAMES_ON_PYPI = {"PIL": "pillow", "imageio_ffmpeg": "imageio-ffmpeg", "yaml": "pyyaml", "triton": "torch"}
 HEAVY = {
     "numba", "smplx", "gsplat", "matplotlib", "timm", "anny", "datasets", "accelerate", "ipywidgets", "plotly", "tyro",
     "lpips", "torchvision", "imageio", "imageio_ffmpeg", "PIL", "safetensors", "scipy", "tqdm",
+    "triton",
 }  # fmt: skip
 ENVIRONMENT_EXTRAS = ("notebooks", "data", "train", "encoders", "test")
 BELOW = {  # room: rooms that it may import; types and config are everybody's

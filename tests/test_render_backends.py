@@ -9,7 +9,7 @@ import jaxtyping
 import pytest
 import torch
 
-from render_scenes import BACKGROUND, FIELDS, assert_same, cameras_around, gaussian_cloud, gradients
+from render_scenes import BACKGROUND, FIELDS, assert_same, cameras_around, gaussian_cloud, gradients, with_opacities
 from lca_mini.render import render
 from lca_mini.render.reference import splat
 from lca_mini.types import Cameras, Gaussians
@@ -25,6 +25,7 @@ SCENES = {
     "needles": (replace(gaussian_cloud(60), scales=torch.tensor([0.5, 1e-4, 1e-3]).double().expand(1, 60, 3)),
                 cameras_around()),
     "faint": (gaussian_cloud(opacity=-6.0), cameras_around()),
+    "opacity_0_and_1": (with_opacities(gaussian_cloud()), cameras_around()),
     "opaque": (gaussian_cloud(opacity=7.0), cameras_around()),
     "saturated": (gaussian_cloud(3000, opacity=1.0), cameras_around()),
     "behind": (gaussian_cloud(spread=0.1), cameras_around(distance=-2.0)),
@@ -196,7 +197,7 @@ def test_bad_backends_are_one_sentence() -> None:
 
 def test_kernels_compile_where_no_cache_can_be_written() -> None:
     """numba refuses to decorate a function without a place for its cache; ours compiles it all the same."""
-    from lca_mini.render.kernels import jit
+    from lca_mini.compiled import jit
 
     scope: dict = {}
     exec("def add(a, b):\n    return a + b", scope)

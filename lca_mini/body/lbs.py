@@ -89,7 +89,7 @@ def bone_transforms(
     rotation = placed[..., :3]
     shift = placed[..., 3] - (rotation @ joints[..., None])[..., 0]
     top = torch.cat([rotation, shift[..., None]], -1)
-    bottom = torch.tensor([0.0, 0, 0, 1], dtype=pose.dtype, device=pose.device).expand(*top.shape[:-2], 1, 4)
+    bottom = torch.eye(4, dtype=pose.dtype, device=pose.device)[3:].expand(*top.shape[:-2], 1, 4)
     return torch.cat([top, bottom], -2)
 
 

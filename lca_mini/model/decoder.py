@@ -26,6 +26,11 @@ FLATNESS = 0.4  # of the first discs: scale along the normal over scale along th
 CORRECTION_REACH = 0.15  # metres
 POSE_NUMBERS = 156  # axis-angle of the 52 joints that deform: all but the root and the eyes
 GAZE_NUMBERS = 4
+OFFSETS: dict[str, tuple[int, int, float, float]] = {
+    "means": (0, 3, STEP, CORRECTION_REACH), "quats": (3, 7, 0.2, 0.8), "scales": (7, 10, 0.5, 1.0),
+    "colors": (10, 13, 0.5, 1.0),
+}  # fmt: skip
+"""Of each correction: its first and last raw output of the 13, what one of them is worth, and the soft bound."""
 
 
 class CanonicalBranch(nn.Module):
@@ -89,12 +94,9 @@ class CorrectionBranch(nn.Module):
         numbers = torch.cat([pose_numbers(signal.pose), signal.expression, signal.gaze], dim=-1)
         hidden = self.rest(token_features + self.signal_layer(numbers)[..., None, :])
         raw = self.out(hidden).unflatten(-1, (-1, 13)).flatten(-3, -2)
-        return GaussianOffsets(
-            means=soft_bound(STEP * raw[..., 0:3], CORRECTION_REACH),
-            quats=soft_bound(0.2 * raw[..., 3:7], 0.8),
-            scales=soft_bound(0.5 * raw[..., 7:10], 1.0),
-            colors=soft_bound(0.5 * raw[..., 10:13], 1.0),
-        )
+        return GaussianOffsets(**{
+            name: soft_bound(unit * raw[..., first:last], bound) for name, (first, last, unit, bound) in OFFSETS.items()
+        })
 
 
 def apply_offsets(canonical: Gaussians, offsets: GaussianOffsets) -> Gaussians:

@@ -1,17 +1,13 @@
 """The CPU backend: a tile rasteriser, forward and backward, threads over tiles (or over images, where there are many).
 
 Enters: Gaussians [B N .], Cameras [B C .] on a CPU. Leaves: a Rendering [B C H W .], differentiable in the Gaussians.
-The stages (project, bin, rasterize, and back) are numba kernels that release the GIL; plain Python threads run them,
-`torch.get_num_threads()` of them with the caller's, so that a forked process may render too. Compiled code is cached
-beside the module, or where NUMBA_CACHE_DIR says. What differs from gsplat: nothing within rounding.
+The stages (project, bin, rasterize, and back) are numba kernels; `torch.get_num_threads()` plain threads run them, with
+the caller's. What differs from gsplat: nothing within rounding.
 """
 
 from __future__ import annotations
 
-import functools
-import itertools
-import os
-from concurrent.futures import ThreadPoolExecutor
+import threading
 from dataclasses import dataclass
 from typing import Any, Callable
 
@@ -20,10 +16,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from lca_mini.compiled import share
 from lca_mini.types import Cameras, Gaussians, Rendering
 
 Spread = Callable[[Callable[[int, int], Any], int, int], None]
 
+_own = threading.local()
 CHUNKS = 6  # of tiles, a thread: enough that a thread with empty tiles finds more work
 
 
@@ -68,24 +66,26 @@ class Rasterize(torch.autograd.Function):
         images = torch.empty(B, C, height, width, 3)
         alphas, depths = torch.empty(B, C, height, width), torch.empty(B, C, height, width)
         frames: list[Frame | None] = [None] * (B * C)
+        kept = any(ctx.needs_input_grad)
         inputs = [t.detach().numpy() for t in (means, quats, scales, opacities, colors)]
         view, K, behind = viewmats.numpy(), Ks.numpy(), background.numpy()
         outputs = [t.numpy() for t in (images, alphas, depths)]
 
         def one(image: int, spread: Spread) -> None:
             b, c = divmod(image, C)
-            splats, rects = np.empty((N, SPLAT), np.float32), np.empty((N, 4), np.int32)
+            splats, rects = _projected(N, SPLAT) if kept else _scratch(N, SPLAT)
             gaussians = [t[b] for t in inputs]
             spread(lambda i, j: project(i, j, *gaussians, view[b, c], K[b, c], width, height, splats, rects), N, 1)
             slots, starts, ids = bin_tiles(splats, rects, splats.view(np.uint32), tiles_x, tiles_y)
             pixels = [t[b, c] for t in outputs]
             tiles = tiles_x * tiles_y
             spread(lambda i, j: rasterize(i, j, splats, starts, ids, tiles_x, behind, *pixels), tiles, CHUNKS)
-            frames[image] = Frame(splats, rects, slots, starts, ids)
+            if kept:
+                frames[image] = Frame(splats, rects, slots, starts, ids)
 
         _for_images(one, B * C)
         ctx.set_materialize_grads(False)
-        ctx.frames = frames if any(ctx.needs_input_grad) else None
+        ctx.frames = frames if kept else None
         ctx.save_for_backward(means, quats, scales, viewmats, Ks, images, alphas, depths)
         return images, alphas, depths
 
@@ -119,6 +119,18 @@ class Rasterize(torch.autograd.Function):
         return *(t[:, 0] if C == 1 else t.sum(1) for t in gradients), None, None, None, None, None
 
 
+def _projected(count: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
+    """Room for splats and for the rectangles of tiles that they touch."""
+    return np.empty((count, columns), np.float32), np.empty((count, 4), np.int32)
+
+
+def _scratch(count: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
+    """The same room at each call of a thread: without gradients nothing of it is needed afterwards."""
+    if getattr(_own, "count", None) != count:
+        _own.count, _own.room = count, _projected(count, columns)
+    return _own.room
+
+
 def _for_images(one: Callable[[int, Spread], None], images: int) -> None:
     """Run `one` on every image: a thread an image where there are enough, else all threads inside each image.
 
@@ -131,34 +143,10 @@ def _for_images(one: Callable[[int, Spread], None], images: int) -> None:
 
     def split(kernel: Callable[[int, int], Any], size: int, chunks: int) -> None:
         edges = np.linspace(0, size, threads * chunks + 1).astype(int).tolist()
-        _share(lambda i: kernel(edges[i], edges[i + 1]), threads * chunks, threads)
+        share(lambda i: kernel(edges[i], edges[i + 1]), threads * chunks, threads)
 
     if threads > 1 and images >= threads:
-        _share(lambda image: one(image, whole), images, threads)
+        share(lambda image: one(image, whole), images, threads)
     else:
         for image in range(images):
             one(image, whole if threads == 1 else split)
-
-
-def _share(work: Callable[[int], None], items: int, threads: int) -> None:
-    """Call `work(i)` for i in 0:items; whichever thread is free, the caller's too, takes the next."""
-    tickets = itertools.count()
-
-    def take() -> None:
-        while (item := next(tickets)) < items:
-            work(item)
-
-    helpers = _helpers(os.getpid(), threads - 1)
-    futures = [helpers.submit(take) for _ in range(min(threads, items) - 1)]
-    try:
-        take()
-    finally:
-        for future in futures:
-            if not future.cancel():  # one that has not started has nothing left to do
-                future.result()
-
-
-@functools.lru_cache(maxsize=1)
-def _helpers(process: int, threads: int) -> ThreadPoolExecutor:
-    """Idle threads kept between calls; a forked process, whose copies of them are dead, gets its own."""
-    return ThreadPoolExecutor(threads, thread_name_prefix="lca_mini.render")

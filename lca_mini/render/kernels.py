@@ -13,7 +13,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
+
+from lca_mini.compiled import jit
 
 TILE = 16
 NEAR = 0.01  # metres
@@ -37,14 +38,6 @@ BATCH = 32  # Gaussians between two looks at which rows are saturated
 _nodes = np.cos(np.pi * (np.arange(7) + 0.5) / 7) * 0.5 - 0.5
 E0, E1, E2, E3, E4, E5, E6 = (np.float32(c) for c in np.polyfit(_nodes, np.exp(_nodes), 6)[::-1])
 F0, F1, EIGHTH = np.float32(0), np.float32(1), np.float32(1 / 8)
-
-
-def jit(function):
-    """`numba.njit` with a cache on disk where one can be written; numba refuses to decorate where none can."""
-    try:
-        return njit(cache=True, nogil=True, fastmath=True, error_model="numpy")(function)
-    except RuntimeError:
-        return njit(nogil=True, fastmath=True, error_model="numpy")(function)
 
 
 @jit

@@ -19,10 +19,10 @@ import math
 
 import numpy as np
 
+from lca_mini.compiled import jit
 from lca_mini.render.kernels import (
     BATCH, BLUE, CONIC_XX, CONIC_XY, CONIC_YY, DEPTH, E0, E1, E2, E3, E4, E5, E6, EIGHTH, F0, F1, GREEN, GUARD, LANES,
     MAX_ALPHA, MIN_ALPHA, MIN_TRANSMITTANCE, OPACITY, P1, P2, P3, P4, P5, P6, P7, REACH_Y, RED, ROW, TILE, U, X, Y,
-    jit,
 )
 
 MOMENTS = 10  # of g = dL/d(exp(-sigma)): sum g, g dx, g dy, g dx dx, g dx dy, g dy dy; then dL/d(red green blue depth)

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lca_mini.bench import device_name
+from lca_mini.device import device_name
 from lca_mini.data.people import cast_of, film_with
 from lca_mini.data.stream import Cast, Film
 from lca_mini.model import LCA

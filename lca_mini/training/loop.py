@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from lca_mini.bench import device_name
+from lca_mini.device import device_name
 from lca_mini.body import load_body
 from lca_mini.data.people import cast_of, film_with
 from lca_mini.data.stream import Cast, Film, SampleStream

@@ -1,0 +1,199 @@
+"""`lca-mini bench drive`: the whole loop of an animated frame, signal in, pixels out, and where its time goes.
+
+Enters: a preset, sizes, how many frames or people come in a call. Leaves: a dictionary for JSON. It is what the
+paper's 586 frames a second on one A100 measure; an H200 has about 2.4 to 3 times an A100's memory bandwidth (its
+80 and 40 GB models) and about 3 times its bfloat16 arithmetic, by their maker's data sheets.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from typing import Any, Callable
+
+import torch
+
+from lca_mini.bench.clock import Ceilings, Clock, check_numbers, choose, measure_ceilings, rounded, summary
+from lca_mini.bench.render import cpu_stages, raster_counts
+from lca_mini.bench.scenes import Scene, posed_avatar
+from lca_mini.device import device_name
+from lca_mini.live import Live
+from lca_mini.model.driver import PRECISIONS, Driver
+from lca_mini.render import render
+from lca_mini.types import Gaussians
+
+SIGNALS = 16  # different ones that frames take turns with
+COPIED = 13  # numbers of a Gaussian that a frame changes
+
+
+def bench_drive(
+    preset: str = "mini", size: int = 512, batch: int = 1, people: int = 1, repeats: int = 50, backend: str = "auto",
+    kernels: str = "auto", precision: str = "auto", device: str | None = None,
+) -> dict[str, Any]:
+    """Time `Live` on a real avatar, waving, that fills the frame.
+
+    Args:
+        preset: weights that ship, or random ones whose Gaussians lie on the body all the same.
+        size: side of the square picture, pixels.
+        batch: frames of an avatar in a call.
+        people: avatars in a call.
+        repeats: timed calls.
+        backend: as `render` takes it.
+        kernels, precision: as `Driver` takes them.
+    Returns: `ms_median`, `ms_p95`, `fps`: calls that wait for their pixels (latency); `ms_streamed`, `fps_streamed`:
+        calls queued one after another (throughput); `ms_readable`: `render(model.drive(...))`; `stages`: medians;
+        `errors` against `LCA.drive` in float32; `roofline`; with gsplat `over_gsplat`, the whole loop over
+        `gsplat.rasterization` on the same Gaussians with its default arguments, `over_gsplat_unpacked` over its faster
+        `packed=False`, each call waited for, and `_streamed` for both queued.
+    Raises: ValueError for a number that is not positive, or a device, backend or kernels that cannot be.
+    """
+    check_numbers(size=size, batch=batch, people=people, repeats=repeats)
+    device = choose(device, backend)
+    clock, frames = Clock(device), batch if batch > 1 else None
+    scene = posed_avatar(preset, size, device, people, max(batch, SIGNALS))
+    cut = (slice(None), 0) if frames is None else (slice(None), slice(0, batch))
+    cameras = scene.cameras[cut]
+    signals = [scene.signal[:, i] for i in range(SIGNALS)] if frames is None else [scene.signal[cut]]
+    started = time.perf_counter()
+    live = Live(scene.model, scene.avatar, cameras, frames, kernels, precision, backend)
+    picture = live(signals[0])
+    clock.wait()
+    first = time.perf_counter() - started
+    turn = Turn(signals)
+
+    ms = clock.each(lambda: live(turn()), repeats)
+    streamed = clock.streamed(lambda: live(turn()), repeats)
+    gaussians = live.driver(signals[0]).map(torch.clone)
+    with torch.no_grad():
+        readable = clock.each(
+            lambda: render(scene.model.drive(scene.avatar, turn()), cameras, live.backend), max(5, repeats // 5)
+        )
+    pictures = people * batch
+    ceilings = measure_ceilings(device)
+    result = {
+        "bench": "drive", "preset": preset, "weights": scene.weights, "device": device_name(device),
+        "backend": live.backend, "kernels": live.driver.kernels, "precision": live.driver.precision,
+        "gaussians": gaussians.means.shape[-2], "size": size, "batch": batch, "people": people, "repeats": repeats,
+        **summary(ms, pictures), "ms_streamed": rounded(streamed), "fps_streamed": rounded(1000 * pictures / streamed),
+        "ms_readable": rounded(statistics.median(readable)), "background_fraction": rounded(background_fraction(picture)),
+    }  # fmt: skip
+    staged = gsplat_stages if live.staged else host_stages
+    result |= staged(live, turn, gaussians, ceilings, clock, repeats)
+    if live.staged:
+        result |= over_gsplat(live, gaussians, result, clock, repeats)
+    result["errors"] = {name: drive_errors(scene, live.driver.kernels, name)
+                        for name in (PRECISIONS if live.driver.kernels == "triton" else ("float32",))}  # fmt: skip
+    result["ceilings"] = ceilings.report()
+    return result | {"first_call_s": rounded(first), "torch": torch.__version__}
+
+
+class Turn:
+    """One signal after another, round and round."""
+
+    def __init__(self, signals: list[Any]) -> None:
+        self.signals, self.position = signals, 0
+
+    def __call__(self) -> Any:
+        self.position += 1
+        return self.signals[self.position % len(self.signals)]
+
+
+def background_fraction(picture: torch.Tensor) -> float:
+    """How much of the picture is pure white, which is behind the Gaussians."""
+    return (picture == 1).all(-1).float().mean().item()
+
+
+def gsplat_stages(
+    live: Live, turn: Callable[[], Any], gaussians: Gaussians, ceilings: Ceilings, clock: Clock, repeats: int
+) -> dict[str, Any]:
+    """signal: one copy. drive_and_project: the graph. bin: tile lists, with gsplat's wait inside. blend."""
+    kept: dict[str, Any] = {}
+
+    def bins() -> None:
+        kept["binned"] = live.bin()
+
+    parts = (
+        lambda: live.driver.load(turn()), live.driver.replay, bins,
+        lambda: live.blend(live.driver.runner.gaussians, kept["binned"]),
+    )  # fmt: skip
+    with torch.no_grad():
+        times = clock.stages(list(parts), repeats)
+        graph = clock.streamed(live.driver.replay, repeats)
+    names = ("signal", "drive_and_project", "bin", "blend")
+    stages = {name: rounded(statistics.median(ms)) for name, ms in zip(names, times)}
+    touched = len(kept["binned"].ids)
+    counted = raster_counts(gaussians.means[..., 0].numel(), touched, live.cameras.width)
+    drive = drive_counts(live)
+    counted["drive_and_project"] = tuple(a + b for a, b in zip(drive, counted.pop("project")))
+    measured = stages | {"drive_and_project": graph}
+    return {
+        "stages": stages, "ms_graph_streamed": rounded(graph), "intersections": touched,
+        "roofline": {name: ceilings.compare(measured[name], *count) for name, count in counted.items()},
+    }  # fmt: skip
+
+
+def host_stages(
+    live: Live, turn: Callable[[], Any], gaussians: Gaussians, ceilings: Ceilings, clock: Clock, repeats: int
+) -> dict[str, Any]:
+    """signal, drive and render; on the CPU backend also the rasteriser's own stages, for the first picture."""
+    def draw() -> None:
+        render(live.driver.runner.gaussians, live.cameras, live.backend)
+
+    times = clock.stages([lambda: live.driver.load(turn()), live.driver.replay, draw], repeats)
+    stages = {name: rounded(statistics.median(ms)) for name, ms in zip(("signal", "drive", "render"), times)}
+    roofline = {"drive": ceilings.compare(stages["drive"], *drive_counts(live))} if live.driver.kernels != "torch" else {}
+    if live.backend != "cpu":
+        return {"stages": stages, "roofline": roofline}
+    first = (0,) * (gaussians.means.dim() - 2)
+    parts, touched = cpu_stages(gaussians[first], live.cameras[first], repeats)
+    for name, count in raster_counts(gaussians.means.shape[-2], touched, live.cameras.width).items():
+        roofline[name] = ceilings.compare(parts[name], *count)
+    return {"stages": stages | parts, "intersections": touched, "roofline": roofline}
+
+
+def drive_counts(live: Live) -> tuple[float, float]:
+    """Bytes and operations of driving, what cannot be avoided: tokens, weights and canonical Gaussians read once a
+    person, posed Gaussians written; matrix products, and about 300 operations a Gaussian for the rest."""
+    packed, avatar, model = live.driver.runner.packed, live.driver.avatar, live.driver.model
+    branch, images = model.correction_branch, packed[..., 0].numel()
+    count = avatar.canonical.means.shape[1]
+    people, anchors, width = avatar.token_features.shape
+    weights = sum(p.numel() for p in branch.parameters()) - branch.token_layer.weight.numel() if branch else 0
+    inner = sum(p.numel() for name, p in branch.named_parameters() if name.startswith(("rest.", "out."))) if branch else 0
+    moved = people * (anchors * width + COPIED * count) + weights + images * COPIED * count
+    return 4 * moved, images * (2 * anchors * inner + 300 * count)
+
+
+def over_gsplat(
+    live: Live, gaussians: Gaussians, result: dict[str, Any], clock: Clock, repeats: int
+) -> dict[str, Any]:
+    """gsplat's own call on the same Gaussians, cameras and background, with its defaults and with packed=False."""
+    from gsplat import rasterization
+
+    made: dict[str, Any] = {}
+    cameras = live.cameras
+    for name, options in (("gsplat", {}), ("gsplat_unpacked", {"packed": False})):
+        def call() -> None:
+            with torch.no_grad():
+                rasterization(
+                    gaussians.means, gaussians.quats, gaussians.scales, gaussians.opacities, gaussians.colors,
+                    cameras.viewmats, cameras.Ks, cameras.width, cameras.height, backgrounds=live.backgrounds, **options,
+                )  # fmt: skip
+
+        ms, streamed = statistics.median(clock.each(call, repeats)), clock.streamed(call, repeats)
+        made |= {f"ms_{name}": rounded(ms), f"ms_{name}_streamed": rounded(streamed),
+                 f"over_{name}": rounded(result["ms_median"] / ms),
+                 f"over_{name}_streamed": rounded(result["ms_streamed"] / streamed)}  # fmt: skip
+    return made
+
+
+@torch.no_grad()
+def drive_errors(scene: Scene, kernels: str, precision: str) -> dict[str, float]:
+    """Of the first person's Gaussians over `SIGNALS` frames against `LCA.drive` in float32: distances of means, in
+    millimetres, and differences of colours, in 1/255."""
+    avatar, signal = scene.avatar[:1], scene.signal[:1, :SIGNALS]
+    driver = Driver(scene.model, avatar, signal.pose.shape[1], kernels, precision)
+    got, wanted = driver(signal), scene.model.drive(avatar, signal)
+    distance, colour = 1000 * (got.means - wanted.means).norm(dim=-1), 255 * (got.colors - wanted.colors).abs()
+    return {"mm_max": rounded(distance.max().item()), "mm_mean": rounded(distance.mean().item()),
+            "colour_max": rounded(colour.max().item()), "colour_mean": rounded(colour.mean().item())}  # fmt: skip

@@ -1,0 +1,291 @@
+"""Driving on CUDA: four Triton kernels and one small matrix product, all of which a CUDA graph can hold.
+
+Enters: a `DrivePlan` on a GPU and packed rows of a signal. Leaves: posed Gaussians in buffers that the next call
+overwrites. Part of the paper: eq. 9 and skinning. What differs from `LCA.drive`, its readable twin: nothing within
+rounding in "float32"; "float16" and "bfloat16" round the inputs of the matrix products. No gradients.
+
+`pose_joints`: a program a frame, a lane a joint, each walking up its chain. `blend`: a lane an anchor, the mean
+transform and its quaternion. `layer`: a linear layer with what comes before and after it. `place`: a lane a Gaussian.
+The first two do not depend on the third, so they run beside it on a stream of their own.
+"""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+
+from lca_mini.model.drive_plan import BOUNDS, LEFT_EYE, PACKED, RIGHT_EYE, DrivePlan
+
+TRANSL, GAZE = PACKED["transl"].start, PACKED["gaze"].start
+ROWS, COLUMNS = 64, 128  # of a program's share of a matrix product
+DEPTH = {torch.float32: 32, torch.float16: 64, torch.bfloat16: 64}  # in bites that small GPUs' shared memory holds
+LANES = 128  # anchors or Gaussians a program
+BLEND = 16  # numbers a blended transform takes: 3 x 4 of the matrix, 4 of the quaternion
+
+
+class TritonKernels:
+    """Buffers and the work of one call. packed: what `run` reads. gaussians: what it writes."""
+
+    def __init__(self, plan: DrivePlan, precision: str) -> None:
+        """The plan's tensors must be on a GPU. precision: "float32", "float16" or "bfloat16", of the inputs of matrix
+        products; sums are float32 always. (Triton's interpreter runs all but "bfloat16" on a CPU, for tests.)"""
+        self.plan, self.packed, self.gaussians = plan, plan.new_packed(), plan.new_gaussians()
+        dtype = getattr(torch, precision)
+        people, anchors, width = plan.tokens.shape
+        images, outputs = plan.images, len(plan.layers[-1][1])
+        self.tokens = plan.tokens.to(dtype)
+        self.layers = [(weight.to(dtype).contiguous(), bias) for weight, bias in plan.layers]
+        new = plan.tokens.new_empty
+        self.signal_half = new(images, width)
+        self.hidden = [new(images, anchors, weight.shape[1], dtype=dtype) for weight, _ in plan.layers[:-1]]
+        # tanh of the last layer lies in [-1, 1], where half precision keeps three digits
+        self.raw = new(images, anchors, outputs, dtype=torch.float32 if precision == "float32" else torch.float16)
+        self.transforms, self.blended = new(images, len(plan.chain), 12), new(images, anchors, BLEND)
+        self.side = torch.cuda.Stream() if plan.tokens.is_cuda else None
+
+    def run(self) -> None:
+        """packed to gaussians."""
+        plan, packed = self.plan, self.packed.flatten(0, -2)
+        if self.side is None:
+            self.skeleton(packed)
+        else:
+            current = torch.cuda.current_stream()
+            self.side.wait_stream(current)
+            with torch.cuda.stream(self.side):
+                self.skeleton(packed)
+        torch.mm(packed, plan.signal_weight, out=self.signal_half)
+        outputs = [*self.hidden, self.raw]
+        for i, ((weight, bias), x, y) in enumerate(zip(self.layers, [self.tokens, *self.hidden], outputs)):
+            anchors, (wide, out) = y.shape[1], weight.shape
+            rows, columns = (anchors + ROWS - 1) // ROWS, (out + COLUMNS - 1) // COLUMNS
+            layer[(rows * columns, plan.images)](
+                x, self.signal_half, weight, bias, y, anchors, plan.frames, wide, out, columns,
+                FIRST=i == 0, LAST=i == len(self.layers) - 1, EXACT=weight.dtype == torch.float32,
+                ROWS=ROWS, COLUMNS=COLUMNS, DEPTH=DEPTH[weight.dtype],
+            )  # fmt: skip
+        if self.side is not None:
+            torch.cuda.current_stream().wait_stream(self.side)
+        count, here, there = plan.canonical.means.shape[1], plan.canonical, self.gaussians
+        place[(triton.cdiv(count, LANES), plan.images)](
+            self.raw, self.blended, here.means, here.quats, here.scales, here.colors,
+            there.means, there.quats, there.scales, there.colors, count, plan.per_anchor, plan.frames,
+            *BOUNDS, BLEND=BLEND, LANES=LANES,
+        )  # fmt: skip
+
+    def skeleton(self, packed: torch.Tensor) -> None:
+        """Joints, then anchors."""
+        plan = self.plan
+        joints, longest = plan.chain.shape
+        pose_joints[(plan.images,)](
+            packed, plan.rest, plan.steps, plan.chain, self.transforms, packed.shape[1], plan.frames, joints,
+            LONGEST=longest, JOINTS=64, LEFT_EYE=LEFT_EYE, RIGHT_EYE=RIGHT_EYE, GAZE=GAZE,
+            num_warps=2,
+        )  # fmt: skip
+        anchors, most = plan.skin_ids.shape
+        blend[(triton.cdiv(anchors, LANES), plan.images)](
+            packed, self.transforms, plan.skin_ids, plan.skin_values, self.blended, packed.shape[1], anchors, joints,
+            MOST=most, TRANSL=TRANSL, BLEND=BLEND, LANES=LANES,
+        )  # fmt: skip
+
+
+@triton.jit
+def turn(l00, l01, l02, l10, l11, l12, l20, l21, l22, x, y, z):
+    """A matrix times a vector."""
+    return l00 * x + l01 * y + l02 * z, l10 * x + l11 * y + l12 * z, l20 * x + l21 * y + l22 * z
+
+
+@triton.jit
+def pose_joints(packed, rest, steps, chain, transforms, numbers, frames, joints, LONGEST: tl.constexpr,
+                JOINTS: tl.constexpr, LEFT_EYE: tl.constexpr, RIGHT_EYE: tl.constexpr, GAZE: tl.constexpr):  # fmt: skip
+    """Rest to posed transforms [images 55 12] from rows [images numbers]: T = L(root) ... L(parent) L(joint)."""
+    image = tl.program_id(0)
+    person = image // frames
+    j = tl.arange(0, JOINTS)
+    real = j < joints
+    row = packed + image * numbers
+    one = (j >= 0).to(tl.float32)
+    none = one - 1.0
+    # the product so far: rotation a, translation t
+    a00, a01, a02, a10, a11, a12, a20, a21, a22 = one, none, none, none, one, none, none, none, one
+    t0, t1, t2 = none, none, none
+    for d in range(0, LONGEST):  # not unrolled: sine and cosine are long
+        up = tl.load(chain + j * LONGEST + d, mask=real, other=-1)
+        on = up >= 0
+        up = tl.where(on, up, 0)
+        x = tl.load(row + 3 * up, mask=on, other=0.0)
+        y = tl.load(row + 3 * up + 1, mask=on, other=0.0)
+        z = tl.load(row + 3 * up + 2, mask=on, other=0.0)
+        angle = tl.sqrt(x * x + y * y + z * z)
+        eye = on & ((up == LEFT_EYE) | (up == RIGHT_EYE))
+        at = row + GAZE + tl.where(eye, 2 * (up - LEFT_EYE), 0)
+        # half angles: of the turn, or of an eye's yaw and pitch
+        first = 0.5 * tl.where(eye, tl.load(at, mask=eye, other=0.0), angle)
+        second = -0.5 * tl.load(at + 1, mask=eye, other=0.0)
+        c1, s1, c2, s2 = tl.cos(first), tl.sin(first), tl.cos(second), tl.sin(second)
+        k = tl.where(angle > 1e-8, s1 / tl.maximum(angle, 1e-8), 0.5)
+        w = c1 * c2
+        x = tl.where(eye, c1 * s2, k * x)
+        y = tl.where(eye, s1 * c2, k * y)
+        z = tl.where(eye, -s1 * s2, k * z)
+        l00, l01, l02 = 1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)
+        l10, l11, l12 = 2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)
+        l20, l21, l22 = 2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)
+        step = steps + (person * joints + up) * 3
+        b00, b10, b20 = turn(l00, l01, l02, l10, l11, l12, l20, l21, l22, a00, a10, a20)
+        b01, b11, b21 = turn(l00, l01, l02, l10, l11, l12, l20, l21, l22, a01, a11, a21)
+        b02, b12, b22 = turn(l00, l01, l02, l10, l11, l12, l20, l21, l22, a02, a12, a22)
+        u0, u1, u2 = turn(l00, l01, l02, l10, l11, l12, l20, l21, l22, t0, t1, t2)
+        a00, a01, a02, a10, a11, a12, a20, a21, a22 = b00, b01, b02, b10, b11, b12, b20, b21, b22
+        t0 = u0 + tl.load(step, mask=on, other=0.0)
+        t1 = u1 + tl.load(step + 1, mask=on, other=0.0)
+        t2 = u2 + tl.load(step + 2, mask=on, other=0.0)
+    home = rest + (person * joints + j) * 3
+    x = tl.load(home, mask=real, other=0.0)
+    y = tl.load(home + 1, mask=real, other=0.0)
+    z = tl.load(home + 2, mask=real, other=0.0)
+    out = transforms + (image * joints + j) * 12
+    tl.store(out, a00, mask=real)
+    tl.store(out + 1, a01, mask=real)
+    tl.store(out + 2, a02, mask=real)
+    tl.store(out + 3, t0 - (a00 * x + a01 * y + a02 * z), mask=real)
+    tl.store(out + 4, a10, mask=real)
+    tl.store(out + 5, a11, mask=real)
+    tl.store(out + 6, a12, mask=real)
+    tl.store(out + 7, t1 - (a10 * x + a11 * y + a12 * z), mask=real)
+    tl.store(out + 8, a20, mask=real)
+    tl.store(out + 9, a21, mask=real)
+    tl.store(out + 10, a22, mask=real)
+    tl.store(out + 11, t2 - (a20 * x + a21 * y + a22 * z), mask=real)
+
+
+@triton.jit
+def blend(packed, transforms, skin_ids, skin_values, blended, numbers, anchors, joints, MOST: tl.constexpr,
+          TRANSL: tl.constexpr, BLEND: tl.constexpr, LANES: tl.constexpr):  # fmt: skip
+    """Each anchor's mean transform with the root translation, and its quaternion (`matrix_to_quaternion`)."""
+    image = tl.program_id(1)
+    m = tl.program_id(0) * LANES + tl.arange(0, LANES)
+    real = m < anchors
+    zero = (m < 0).to(tl.float32)
+    a00, a01, a02, a03, a10, a11, a12, a13, a20, a21, a22, a23 = (
+        zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero)
+    for k in tl.static_range(MOST):
+        weight = tl.load(skin_values + m * MOST + k, mask=real, other=0.0)
+        moves = real & (weight > 0)
+        joint = tl.load(skin_ids + m * MOST + k, mask=real, other=0)
+        at = transforms + (image * joints + joint) * 12
+        a00 += weight * tl.load(at, mask=moves, other=0.0)
+        a01 += weight * tl.load(at + 1, mask=moves, other=0.0)
+        a02 += weight * tl.load(at + 2, mask=moves, other=0.0)
+        a03 += weight * tl.load(at + 3, mask=moves, other=0.0)
+        a10 += weight * tl.load(at + 4, mask=moves, other=0.0)
+        a11 += weight * tl.load(at + 5, mask=moves, other=0.0)
+        a12 += weight * tl.load(at + 6, mask=moves, other=0.0)
+        a13 += weight * tl.load(at + 7, mask=moves, other=0.0)
+        a20 += weight * tl.load(at + 8, mask=moves, other=0.0)
+        a21 += weight * tl.load(at + 9, mask=moves, other=0.0)
+        a22 += weight * tl.load(at + 10, mask=moves, other=0.0)
+        a23 += weight * tl.load(at + 11, mask=moves, other=0.0)
+    s0, s1 = 1 + a00 + a11 + a22, 1 + a00 - a11 - a22
+    s2, s3 = 1 - a00 + a11 - a22, 1 - a00 - a11 + a22
+    wx, wy, wz = a21 - a12, a02 - a20, a10 - a01
+    xy, xz, yz = a01 + a10, a02 + a20, a12 + a21
+    best = tl.maximum(tl.maximum(s0, s1), tl.maximum(s2, s3))
+    is0, is1, is2 = s0 == best, s1 == best, s2 == best
+    w = tl.where(is0, s0, tl.where(is1, wx, tl.where(is2, wy, wz)))
+    x = tl.where(is0, wx, tl.where(is1, s1, tl.where(is2, xy, xz)))
+    y = tl.where(is0, wy, tl.where(is1, xy, tl.where(is2, s2, yz)))
+    z = tl.where(is0, wz, tl.where(is1, xz, tl.where(is2, yz, s3)))
+    unit = 1.0 / tl.sqrt(tl.maximum(w * w + x * x + y * y + z * z, 1e-24))
+    row = packed + image * numbers + TRANSL
+    out = blended + (image * anchors + m) * BLEND
+    tl.store(out, a00, mask=real)
+    tl.store(out + 1, a01, mask=real)
+    tl.store(out + 2, a02, mask=real)
+    tl.store(out + 3, a03 + tl.load(row), mask=real)
+    tl.store(out + 4, a10, mask=real)
+    tl.store(out + 5, a11, mask=real)
+    tl.store(out + 6, a12, mask=real)
+    tl.store(out + 7, a13 + tl.load(row + 1), mask=real)
+    tl.store(out + 8, a20, mask=real)
+    tl.store(out + 9, a21, mask=real)
+    tl.store(out + 10, a22, mask=real)
+    tl.store(out + 11, a23 + tl.load(row + 2), mask=real)
+    tl.store(out + 12, unit * w, mask=real)
+    tl.store(out + 13, unit * x, mask=real)
+    tl.store(out + 14, unit * y, mask=real)
+    tl.store(out + 15, unit * z, mask=real)
+
+
+@triton.jit
+def layer(x, signal_half, weight, bias, y, rows, frames, wide, out, columns, FIRST: tl.constexpr, LAST: tl.constexpr,
+          EXACT: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr):  # fmt: skip
+    """y [images rows out] = act(x weight + bias). FIRST: x [people rows wide] are token features, to which the image's
+    signal half is added before SiLU. act: SiLU, for LAST tanh. EXACT: no TF32."""
+    image = tl.program_id(1)
+    m = (tl.program_id(0) // columns) * ROWS + tl.arange(0, ROWS)
+    n = (tl.program_id(0) % columns) * COLUMNS + tl.arange(0, COLUMNS)
+    source = (image // frames if FIRST else image).to(tl.int64)
+    x += source * rows * wide
+    total = tl.zeros((ROWS, COLUMNS), tl.float32)
+    for first in range(0, wide, DEPTH):
+        k = first + tl.arange(0, DEPTH)
+        part = tl.load(x + m[:, None] * wide + k[None, :], mask=(m < rows)[:, None] & (k < wide)[None, :], other=0.0)
+        if FIRST:
+            added = tl.load(signal_half + image * wide + k, mask=k < wide, other=0.0)
+            sums = part.to(tl.float32) + added[None, :]
+            part = (sums * tl.sigmoid(sums)).to(weight.dtype.element_ty)
+        share = tl.load(weight + k[:, None] * out + n[None, :], mask=(k < wide)[:, None] & (n < out)[None, :], other=0.0)
+        if EXACT:
+            total += tl.dot(part, share, input_precision="ieee")
+        else:
+            total += tl.dot(part, share)
+    total += tl.load(bias + n, mask=n < out, other=0.0)[None, :]
+    if LAST:
+        total = 2 * tl.sigmoid(2 * total) - 1
+    else:
+        total = total * tl.sigmoid(total)
+    at = image.to(tl.int64) * rows * out + m[:, None] * out + n[None, :]
+    tl.store(y + at, total.to(y.dtype.element_ty), mask=(m < rows)[:, None] & (n < out)[None, :])
+
+
+@triton.jit
+def correction(at, real):
+    """One number of the last layer, whatever it is stored as, in float32."""
+    return tl.load(at, mask=real, other=0.0).to(tl.float32)
+
+
+@triton.jit
+def place(raw, blended, means, quats, scales, colors, posed_means, posed_quats, posed_scales, posed_colors,
+          count, per_anchor, frames, reach_p, reach_q, reach_s, reach_c, BLEND: tl.constexpr,
+          LANES: tl.constexpr):  # fmt: skip
+    """Correct and skin each Gaussian. raw [images N 13]: tanh of the last layer."""
+    image = tl.program_id(1).to(tl.int64)
+    n = tl.program_id(0) * LANES + tl.arange(0, LANES)
+    real = n < count
+    here, there = (image // frames) * count + n, image * count + n
+    r = raw + there * 13
+    b = blended + (image * (count // per_anchor) + n // per_anchor) * BLEND
+    x = tl.load(means + 3 * here, mask=real, other=0.0) + reach_p * correction(r, real)
+    y = tl.load(means + 3 * here + 1, mask=real, other=0.0) + reach_p * correction(r + 1, real)
+    z = tl.load(means + 3 * here + 2, mask=real, other=0.0) + reach_p * correction(r + 2, real)
+    for i in tl.static_range(3):
+        a, c = tl.load(b + 4 * i, mask=real, other=0.0), tl.load(b + 4 * i + 1, mask=real, other=0.0)
+        e, t = tl.load(b + 4 * i + 2, mask=real, other=0.0), tl.load(b + 4 * i + 3, mask=real, other=0.0)
+        tl.store(posed_means + 3 * there + i, a * x + c * y + e * z + t, mask=real)
+        ds = reach_s * correction(r + 7 + i, real)
+        tl.store(posed_scales + 3 * there + i, tl.load(scales + 3 * here + i, mask=real, other=0.0) * tl.exp(ds), mask=real)
+        colour = tl.load(colors + 3 * here + i, mask=real, other=0.0)
+        colour += reach_c * correction(r + 10 + i, real)
+        tl.store(posed_colors + 3 * there + i, tl.minimum(tl.maximum(colour, 0.0), 1.0), mask=real)
+    bw = tl.load(quats + 4 * here, mask=real, other=1.0) + reach_q * correction(r + 3, real)
+    bx = tl.load(quats + 4 * here + 1, mask=real, other=0.0) + reach_q * correction(r + 4, real)
+    by = tl.load(quats + 4 * here + 2, mask=real, other=0.0) + reach_q * correction(r + 5, real)
+    bz = tl.load(quats + 4 * here + 3, mask=real, other=0.0) + reach_q * correction(r + 6, real)
+    k = 1.0 / tl.sqrt(tl.maximum(bw * bw + bx * bx + by * by + bz * bz, 1e-24))
+    aw, ax = k * tl.load(b + 12, mask=real, other=0.0), k * tl.load(b + 13, mask=real, other=0.0)
+    ay, az = k * tl.load(b + 14, mask=real, other=0.0), k * tl.load(b + 15, mask=real, other=0.0)
+    tl.store(posed_quats + 4 * there, aw * bw - ax * bx - ay * by - az * bz, mask=real)
+    tl.store(posed_quats + 4 * there + 1, aw * bx + bw * ax + ay * bz - az * by, mask=real)
+    tl.store(posed_quats + 4 * there + 2, aw * by + bw * ay + az * bx - ax * bz, mask=real)
+    tl.store(posed_quats + 4 * there + 3, aw * bz + bw * az + ax * by - ay * bx, mask=real)
