@@ -174,7 +174,7 @@ def evaluate(
 
 
 def bench(
-    what: Annotated[Literal["render", "avatar"], tyro.conf.Positional],
+    what: Annotated[Literal["render", "avatar", "data"], tyro.conf.Positional],
     backend: Literal["auto", "cpu", "gsplat", "reference"] = "auto",
     preset: Literal["nano", "mini", "paper"] = "mini",
     gaussians: int = 65536,
@@ -182,12 +182,15 @@ def bench(
     repeats: int = 30,
     batch: int = 1,
     device: Literal["cpu", "cuda"] | None = None,
+    kind: Literal["wild", "studio"] = "wild",
+    people: int | None = None,
 ) -> None:
     """Time a part of the library: `lca-mini bench render --backend cpu`. The last line is JSON.
 
     Args:
         what: render: splatting alone, forward, and forward with backward. avatar: a model with random weights, its
-            encoding of eight pictures, driving and rendering; parameters and, on a GPU, memory.
+            encoding of eight pictures, driving and rendering; parameters and, on a GPU, memory. data: filming people
+            to learn from.
         backend: What renders (render).
         preset: Size of the model (avatar).
         gaussians: Of the figure (render).
@@ -195,10 +198,16 @@ def bench(
         repeats: Timed calls.
         batch: Figures at once (render).
         device: Left out: the one that the backend asks for.
+        kind: How people are filmed (data).
+        people: Filmed together, a call (data); left out: 64 on a GPU, 4 on a CPU.
     """
     from lca_mini.bench import report_avatar, report_render
 
-    if what == "avatar":
+    if what == "data":
+        from lca_mini.bench_data import report_data
+
+        report_data(kind, people, repeats, device)
+    elif what == "avatar":
         report_avatar(preset, size, repeats=repeats, device=device)
     else:
         report_render(backend, gaussians, size, repeats, batch, device)
