@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lca_mini.capture import film as film_module
-from lca_mini.capture.film import film, sample_people, surface_cells
+from lca_mini.capture import stage as stage_module
+from lca_mini.capture.film import film, sample_people
 from lca_mini.capture.motion import random_frames
 from lca_mini.capture.rasterizer import rasterize_patches
 from lca_mini.capture.rigs import crop_camera, frame_person, project, wild_cameras
 from lca_mini.capture.shading import gather_plate, random_lights
+from lca_mini.capture.stage import surface_cells
 from lca_mini.people import grow, posed
 from lca_mini.people.wardrobe import wardrobe
 from lca_mini.types import Cameras
@@ -94,7 +95,7 @@ def test_shading_a_pixel_once_looks_like_shading_every_sample(sample, monkeypatc
     def apart(*args):
         return rasterize_patches(*args[:7], torch.full_like(args[7], -1), *args[8:])
 
-    monkeypatch.setattr(film_module, "rasterize_patches", apart)
+    monkeypatch.setattr(stage_module, "rasterize_patches", apart)
     exact = sample_people(torch.tensor([5, 6]), "wild", references=2, targets=2, image_size=64, face_size=32)
     torch.testing.assert_close(exact.target_masks, sample.target_masks)
     inside = (exact.target_masks > 0).expand(-1, -1, 3, -1, -1)

@@ -32,9 +32,9 @@ def test_srgb_is_inverted():
     assert linear_to_srgb(torch.tensor(0.2140)) == pytest.approx(0.5, abs=1e-3)
 
 
-@pytest.mark.parametrize("kind", ["wild", "studio"])
-def test_white_never_clips(kind):
-    lights = random_lights(torch.arange(300), kind)
+@pytest.mark.parametrize(("kind", "environment"), [("wild", 0.0), ("wild", 0.5), ("studio", 0.5)])
+def test_white_never_clips(kind, environment):
+    lights = random_lights(torch.arange(300), kind, environment)
     normals = F.normalize(torch.randn(300, 3, generator=torch.Generator().manual_seed(0)), dim=1)
     facing = torch.cat([normals, lights.direction])
     image = torch.arange(300).repeat(2)
@@ -42,7 +42,7 @@ def test_white_never_clips(kind):
     out = shade(facing, facing, torch.full((600, 3), 0.95), none, one, none, one, lights, image)
     assert out.max() < 0.96 and out.min() > 0.03
     assert out[300:].amax(1).min() > 0.7  # and white in full sun is bright
-    again = random_lights(torch.tensor([7]), kind)
+    again = random_lights(torch.tensor([7]), kind, environment)
     torch.testing.assert_close(again.direction[0], lights.direction[7])
 
 

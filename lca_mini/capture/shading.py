@@ -36,17 +36,22 @@ _MOODS = (  # colours of sun, sky and ground (linear), ranges of the sun's eleva
 @dataclass(frozen=True)
 class Light(Movable):
     """The light of N images, linear. direction: towards the sun, unit, world frame. sun: what a white surface that
-    faces it reflects. sky, ground: the same of a dome that is one colour above and another below."""
+    faces it reflects. sky, ground: the same of a dome that is one colour above and another below. around: on top of
+    that, what comes from areas all around, a quadratic form of the normal (xx yy zz xy yz zx x y z 1), which is what
+    diffuse reflection keeps of any environment (Ramamoorthi and Hanrahan 2001)."""
 
     direction: Float[Tensor, "N 3"]
     sun: Float[Tensor, "N 3"]
     sky: Float[Tensor, "N 3"]
     ground: Float[Tensor, "N 3"]
+    around: Float[Tensor, "N 10 3"] | None = None
 
 
-def random_lights(seeds: Int[Tensor, " N"], kind: str) -> Light:
+def random_lights(seeds: Int[Tensor, " N"], kind: str, environment: float = 0.0) -> Light:
     """One light a seed: "wild" is outdoors, indoors, sun at the side; "studio" an even dome with a weak frontal key.
 
+    Args:
+        environment: share of the wild sky's light that comes from a few coloured areas instead.
     Raises: ValueError for another kind.
     """
     if kind not in LIGHT_KINDS:
@@ -70,14 +75,39 @@ def random_lights(seeds: Int[Tensor, " N"], kind: str) -> Light:
     flat = elevation.cos()
     direction = torch.stack([azimuth.sin() * flat, elevation.sin(), azimuth.cos() * flat], 1)
     key, fill = share[:, None], 1 - share[:, None]
-    return expose(Light(direction, sun * key, sky * fill, ground * fill), exposure)
+    around = None
+    if environment and kind == "wild":
+        around = environment * _areas(seeds, sun, sky, ground) * fill[..., None]
+        fill = fill * (1 - environment)
+    return expose(Light(direction, sun * key, sky * fill, ground * fill, around), exposure)
+
+
+def _areas(seeds: Tensor, sun: Tensor, sky: Tensor, ground: Tensor) -> Float[Tensor, "N 10 3"]:
+    """Three large soft areas (windows, lamps, walls, a bright cloud) in the colours of a mood, as a quadratic form."""
+    u = uniforms(seeds, 13, 18).unflatten(1, (3, 6))
+    azimuth, elevation = 2 * math.pi * u[..., 0], torch.deg2rad(-15 + 70 * u[..., 1])
+    flat = elevation.cos()
+    d = torch.stack([azimuth.sin() * flat, elevation.sin(), azimuth.cos() * flat], -1)  # [N 3 areas 3]
+    colors = torch.stack([sun, sky, ground], 1) * (0.85 + 0.3 * u[..., 2:5])
+    strength = (0.3 + u[..., 5:]) / (0.3 + u[..., 5:]).sum(1, keepdim=True)
+    colors = (colors * strength)[:, :, None]  # [N 3 areas 1 3]
+    # a clamped cosine towards d is about 0.25 + 0.5 c + 5/32 (3 c^2 - 1); softer, as the areas are wide
+    x, y, z = d.unbind(-1)
+    square = torch.stack([x * x, y * y, z * z, 2 * x * y, 2 * y * z, 2 * z * x], -1)
+    form = torch.cat([0.3 * square, 0.45 * d, torch.full_like(d[..., :1], 0.25)], -1)
+    return (form[..., None] * colors).sum(1)
 
 
 def expose(light: Light, level: Float[Tensor, " N"]) -> Light:
-    """Scale lights so that white in full sun reflects `level` in its brightest channel."""
-    full = light.sun + _dome(light.direction, light.sky, light.ground)
-    gain = (level / full.amax(1))[:, None]
-    return Light(light.direction, light.sun * gain, light.sky * gain, light.ground * gain)
+    """Scale lights so that white in full sun, or where it is brightest of six other sides, reflects `level` in its
+    brightest channel."""
+    full = [light.sun + ambient(light.direction, light, slice(None))]
+    for axis in torch.cat([torch.eye(3), -torch.eye(3)]).to(light.direction):
+        cosine = (light.direction @ axis).clamp(min=0)[:, None]
+        full.append(light.sun * cosine + ambient(axis.expand_as(light.direction), light, slice(None)))
+    gain = (level / torch.stack(full).amax((0, 2)))[:, None]
+    around = None if light.around is None else light.around * gain[..., None]
+    return Light(light.direction, light.sun * gain, light.sky * gain, light.ground * gain, around)
 
 
 def shade(
@@ -104,7 +134,6 @@ def shade(
     """
     normals = torch.where((normals * to_viewer).sum(1, keepdim=True) < 0, -normals, normals)
     direction, sun = light.direction[image], light.sun[image]
-    sky, ground = light.sky[image], light.ground[image]
     cosine = (normals * direction).sum(1, keepdim=True)
     creep = wrap[:, None] * normals.new_tensor([1.0, 0.45, 0.3])
     lambert = ((cosine + creep) / (1 + creep)).clamp(min=0)
@@ -118,8 +147,8 @@ def shade(
     highlight = specular * 0.04 * d / (4 * reach.square()) * cosine[:, 0].clamp(min=0)
     mirror = 2 * facing[:, None] * normals - to_viewer
     rim = specular * 0.04 * (1 + 4 * (1 - facing).pow(5)) * (1 - 0.6 * roughness)
-    diffuse = albedo * (lambert * sun + _dome(normals, sky, ground))
-    return diffuse + highlight[:, None] * sun + rim[:, None] * _dome(mirror, sky, ground)
+    diffuse = albedo * (lambert * sun + ambient(normals, light, image))
+    return diffuse + highlight[:, None] * sun + rim[:, None] * ambient(mirror, light, image)
 
 
 def vertex_normals(vertices: Float[Tensor, "N V 3"], faces: Int[Tensor, "F 3"]) -> Float[Tensor, "N V 3"]:
@@ -245,6 +274,15 @@ def linear_to_srgb(linear: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
     return torch.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear.clamp(min=0.0031308).pow(1 / 2.4) - 0.055)
 
 
-def _dome(normals: Tensor, sky: Tensor, ground: Tensor) -> Tensor:
+def ambient(normals: Float[Tensor, "P 3"], light: Light, image: Int[Tensor, " P"] | slice) -> Float[Tensor, "P 3"]:
+    """What a white surface of these normals reflects of all light but the sun's."""
     up = 0.5 + 0.5 * normals[:, 1:2]
-    return ground + (sky - ground) * up
+    total = torch.lerp(light.ground[image], light.sky[image], up)
+    if light.around is None:
+        return total
+    x, y, z = normals.unbind(1)
+    one = torch.ones_like(x)
+    basis = (x * x, y * y, z * z, x * y, y * z, z * x, x, y, z, one)
+    for k, value in enumerate(basis):
+        total = torch.addcmul(total, light.around[:, k][image], value[:, None])
+    return total.clamp(min=0)

@@ -147,7 +147,7 @@ def study(
         described: People in the histograms.
         device: Where to film.
     """
-    from lca_mini.bench import device_name
+    from lca_mini.device import device_name
     from lca_mini.data.charts import chart
     from lca_mini.data.manifest import generator, write_whole
     from lca_mini.data.people import film_with

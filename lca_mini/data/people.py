@@ -11,6 +11,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from lca_mini.capture.film import sample_people
+from lca_mini.capture.wild import Tracker
 from lca_mini.data.stream import Cast, Film
 from lca_mini.people.splits import SPAN, seeds_of
 from lca_mini.types import Sample
@@ -30,11 +31,14 @@ def cast_of(split: str, people: int = 0) -> Cast:
 
 
 def film_with(
-    references: int, targets: int, image_size: int, face_size: int, device: torch.device | str, remember: int = 0
+    references: int, targets: int, image_size: int, face_size: int, device: torch.device | str, remember: int = 0,
+    tracker: Tracker | None = None,
 ) -> Film:
     """Film people on a device with so many reference images and targets each.
 
-    Args: remember: how many steps' samples to keep, so that people who come again need not be filmed again.
+    Args:
+        remember: how many steps' samples to keep, so that people who come again need not be filmed again.
+        tracker: whose errors wild samples carry; None for the truth, as evaluation takes it.
     """
     at_once = 32 if torch.device(device).type == "cuda" else 4
     kept: dict[tuple[str, tuple[int, ...]], Sample] = {}
@@ -43,7 +47,9 @@ def film_with(
         key = (kind, tuple(seeds.tolist()))
         if key in kept:
             return kept[key]
-        sample = sample_people(seeds, kind, references, targets, image_size, face_size, device, at_once)
+        sample = sample_people(
+            seeds, kind, references, targets, image_size, face_size, device, at_once, tracker=tracker
+        )
         if len(kept) < remember:
             kept[key] = sample
         return sample

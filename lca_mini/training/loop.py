@@ -21,6 +21,7 @@ import torch
 
 from lca_mini.device import device_name
 from lca_mini.body import load_body
+from lca_mini.capture.wild import Tracker
 from lca_mini.data.people import cast_of, film_with
 from lca_mini.data.stream import Cast, Film, SampleStream
 from lca_mini.export import save_png
@@ -71,7 +72,8 @@ def train(settings: TrainSettings, film: Film | None = None, cast: Cast | None =
     learner, wrapped = accelerator.prepare(Learner(model), optimizer)
     if film is None:
         sizes = (settings.references, settings.targets, config.image_size, config.face_size)
-        film = film_with(*sizes, device, remember=2 * settings.people if settings.people <= REMEMBERED else 0)
+        remember = 2 * settings.people if settings.people <= REMEMBERED else 0
+        film = film_with(*sizes, device, remember, Tracker())
     cast = cast or cast_of("train", settings.people)
     stream = SampleStream(
         film, cast, settings.kind, settings.batch, rank, ranks, start.get("stream", 0), settings.echo
