@@ -104,15 +104,15 @@ def _sample(
     face = frame_person(head, viewmats, Ks, 0.2, jitter[..., 3:6])
     framing = u[..., 6:7]
     upper = upper_body(whole, face, 2.6)
+    if kind == "wild":  # a video shows somebody from the waist up, or as a whole, throughout
+        partial = uniforms(seeds, 63, 1)[:, None] < wild.waist_up
+        whole = torch.where(partial, upper_body(whole, face, 3.0), whole)
     framed = torch.where(
         framing < 0.34,
         frame_person(head, viewmats, Ks, 0.12, jitter[..., 3:6]),
         torch.where(framing < 0.56, upper, whole),
     )
     is_target = (torch.arange(count, device=device) >= references)[:, None]
-    if kind == "wild":
-        partial = uniforms(seeds, 63, 1)[:, None] < wild.waist_up
-        whole = torch.where(partial, upper_body(whole, face, 3.0), whole)
     framed = torch.where(is_target, framed, whole)
 
     cropped = crop_camera(Ks, framed, image_size)

@@ -32,7 +32,7 @@ class Wild:
     is 256 wide.
 
     environment: share of the sky's light that comes from a few coloured areas around the person instead.
-    waist_up: share of people whose references show them from the waist up. occluder: share of references with an
+    waist_up: share of people who are shown from the waist up. occluder: share of references with an
     object in front. matte: how far the matte's edge is softened and moved; at 0 the cover is known, and so is the
     light of the person alone. motion_blur: longest streak. exposure:
     spread between pictures of one person, stops. white_balance: the same of red and blue over green. grain: strongest
