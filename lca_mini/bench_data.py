@@ -1,7 +1,7 @@
 """How fast people are filmed: pictures a second of `sample_people`, dressed, lit, shadowed and degraded.
 
 Enters: a kind of capture and how many people at a time. Leaves: one dictionary, one JSON line on the terminal. No part
-of the paper, whose pictures lie on disks. Body pictures and face crops, of references and of targets, each count as one.
+of the paper, whose pictures lie on disks. Body pictures and face crops, of references and of targets, all count.
 """
 
 from __future__ import annotations
@@ -67,7 +67,9 @@ def bench_data(
     }  # fmt: skip
 
 
-def report_data(kind: str = "wild", people: int | None = None, repeats: int = 5, device: str | None = None) -> dict[str, Any]:
+def report_data(
+    kind: str = "wild", people: int | None = None, repeats: int = 5, device: str | None = None
+) -> dict[str, Any]:
     """`bench_data` for a terminal: the result is one JSON line, the last."""
     print(f"filming {kind} people, 8 references and 4 targets each, at 256 x 256, face crops at 128 x 128")
     result = bench_data(kind, people, repeats=repeats, device=device)
