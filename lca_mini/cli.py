@@ -77,6 +77,7 @@ def train(
     minutes: float = 0.0,
     batch: int = 16,
     echo: int = 1,
+    tracker: float = 0.25,
     references: int = 8,
     targets: int = 4,
     lr: float = 1e-3,
@@ -102,6 +103,7 @@ def train(
         minutes: Time to take; 0 for no limit (then give --steps).
         batch: People a step and process.
         echo: How many steps see the same people, where filming is slower than learning.
+        tracker: Size of the errors in wild people's poses, shapes and cameras; 0 for none, 1 for a poor tracker.
         references: Most reference images a person.
         targets: Views a person to reproduce.
         lr: Peak learning rate.
@@ -115,7 +117,7 @@ def train(
 
     settings = TrainSettings(
         stage=stage, preset=preset, out=str(out), init=init, anew=anew, resume=resume, data=data,
-        people=people, batch=batch, echo=echo, references=references, targets=targets, steps=steps, minutes=minutes,
+        people=people, batch=batch, echo=echo, tracker=tracker, references=references, targets=targets, steps=steps, minutes=minutes,
         lr=lr, gamma=gamma, perceptual=perceptual, device=device, seed=seed,
     )  # fmt: skip
     print_json(run_training(settings))

@@ -12,6 +12,7 @@ from lca_mini.capture.rasterizer import rasterize_patches
 from lca_mini.capture.rigs import crop_camera, frame_person, project, wild_cameras
 from lca_mini.capture.shading import gather_plate, random_lights
 from lca_mini.capture.stage import surface_cells
+from lca_mini.capture.styles import STYLES
 from lca_mini.people import grow, posed
 from lca_mini.people.wardrobe import wardrobe
 from lca_mini.types import Cameras
@@ -111,3 +112,16 @@ def test_samples_know_the_surface_they_show() -> None:
     assert bool((sample.surface[:, :, 3][empty] == 0).all()) and float(sample.surface[:, :, 3].max()) > 0.5
     head = sample.face_surface.movedim(2, -1)[sample.face_surface[:, :, 3] > 0.9]
     assert float(head[:, 1].median()) > 0.4  # metres: faces are at the top of the template
+
+
+def test_stylised_people_have_the_same_shapes_in_other_materials() -> None:
+    sizes = dict(references=1, targets=1, image_size=48, face_size=16)
+    seeds = torch.arange(4)
+    natural, made = sample_people(seeds, "studio", **sizes), sample_people(seeds, "stylised", **sizes)
+    assert torch.equal(made.target_masks, natural.target_masks) and torch.equal(made.pose, natural.pose)
+    inside = natural.target_masks[:, 0] == 1
+    error = (made.targets - natural.targets)[:, 0].abs().mean(1)
+    assert min(float(e[m[0]].mean()) for e, m in zip(error, inside)) > 0.02
+    chroma = (made.targets.amax(2) - made.targets.amin(2))[:, 0]
+    statue = chroma[STYLES.index("statue")][inside[STYLES.index("statue"), 0]]
+    assert float(statue.mean()) < 0.08 < float(chroma[2][inside[2, 0]].mean())  # marble is grey, clay is not

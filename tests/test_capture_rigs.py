@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 
+import pytest
 import torch
 
 from lca_mini.capture.chance import normals, uniforms
 from lca_mini.capture.rigs import (
-    NOMINAL, crop_camera, frame_person, intrinsics, look_at, orbit_cameras, project, relative_box, studio_cameras,
+    DOME_CENTRE, NOMINAL, crop_camera, dome_cameras, frame_person, intrinsics, look_at, orbit_cameras, project,
+    relative_box, studio_cameras,
     upper_body, wild_cameras,
 )  # fmt: skip
 
@@ -32,36 +34,47 @@ def test_look_at():
     torch.testing.assert_close(torch.linalg.det(view[:3, :3]), torch.tensor(1.0))
 
 
-def test_wild_and_studio_cameras():
+def test_wild_cameras():
     seeds, centres = torch.arange(40), torch.randn(40, 12, 3, generator=torch.Generator().manual_seed(0)) * 0.05
-    for rig in (wild_cameras, studio_cameras):
-        viewmats, Ks = rig(seeds, centres)
-        again, _ = rig(seeds[[7]], centres[[7]])
-        torch.testing.assert_close(again[0], viewmats[7])
-        middle = project(centres[:, :, None], viewmats, Ks)
-        assert (middle - NOMINAL / 2).abs().max() < 0.12 * NOMINAL
-        eye = -(viewmats[..., :3, :3].mT @ viewmats[..., :3, 3:])[..., 0]
-        distance = (eye - centres).norm(dim=-1)
-        assert distance.min() > 1.9 and distance.max() < 4.8
-        away = eye - centres
-        azimuth = torch.atan2(away[..., 0], away[..., 2])
-        if rig is wild_cameras:
-            assert azimuth.abs().max() < math.radians(71)
-            assert (eye[:, 1:] - eye[:, :-1]).norm(dim=-1).max() < 0.8  # one path, not a dozen places
-            field = 2 * torch.atan(NOMINAL / 2 / Ks[..., 0, 0])
-            assert field.min() >= math.radians(34.9) and field.max() <= math.radians(60.1)
-        else:
-            elevation = torch.asin(away[..., 1] / distance)
-            assert elevation.min() > math.radians(-21) and elevation.max() < math.radians(51)
-            gaps = azimuth[:, :8].sort(dim=1).values
-            gaps = torch.cat([gaps.diff(dim=1), gaps[:, :1] + 2 * math.pi - gaps[:, -1:]], 1)
-            assert gaps.max() < math.radians(80)  # eight cameras surround the person
+    viewmats, Ks = wild_cameras(seeds, centres)
+    again, _ = wild_cameras(seeds[[7]], centres[[7]])
+    torch.testing.assert_close(again[0], viewmats[7])
+    middle = project(centres[:, :, None], viewmats, Ks)
+    assert (middle - NOMINAL / 2).abs().max() < 0.12 * NOMINAL
+    eye = -(viewmats[..., :3, :3].mT @ viewmats[..., :3, 3:])[..., 0]
+    distance = (eye - centres).norm(dim=-1)
+    assert distance.min() > 1.9 and distance.max() < 4.8
+    away = eye - centres
+    assert torch.atan2(away[..., 0], away[..., 2]).abs().max() < math.radians(71)
+    assert (eye[:, 1:] - eye[:, :-1]).norm(dim=-1).max() < 0.8  # one path, not a dozen places
+    field = 2 * torch.atan(NOMINAL / 2 / Ks[..., 0, 0])
+    assert field.min() >= math.radians(34.9) and field.max() <= math.radians(60.1)
+
+
+@pytest.mark.parametrize("count", [12, 40, 200])
+def test_a_dome_is_calibrated_and_any_few_of_its_cameras_surround(count):
+    viewmats, Ks = dome_cameras(count)
+    away = -(viewmats[:, :3, :3].mT @ viewmats[:, :3, 3:])[..., 0] - torch.tensor(DOME_CENTRE)
+    distance = away.norm(dim=-1)
+    assert distance.min() > 2.5 and distance.max() < 3.5 and len(viewmats.flatten(1).unique(dim=0)) == count
+    middle = project(torch.tensor(DOME_CENTRE).expand(count, 1, 3), viewmats, Ks)
+    assert (middle - NOMINAL / 2).abs().max() < 1e-2
+    elevation = torch.asin(away[:, 1] / distance)
+    assert elevation.min() > math.radians(-21) and elevation.max() < math.radians(51)
+    drawn, _ = studio_cameras(torch.arange(50), 8, count)
+    assert (drawn[:, :, None] == viewmats).all((-1, -2)).any(-1).all()  # always these cameras
+    eye = -(drawn[..., :3, :3].mT @ drawn[..., :3, 3:])[..., 0] - torch.tensor(DOME_CENTRE)
+    gaps = torch.atan2(eye[..., 0], eye[..., 2]).sort(dim=1).values
+    gaps = torch.cat([gaps.diff(dim=1), gaps[:, :1] + 2 * math.pi - gaps[:, -1:]], 1)
+    assert gaps.max() < math.radians(120)
+    with pytest.raises(ValueError, match="at least one"):
+        dome_cameras(0)
 
 
 def test_crops():
     g = torch.Generator().manual_seed(1)
     points = torch.randn(5, 60, 3, generator=g) * torch.tensor([0.3, 0.8, 0.2])
-    viewmats, Ks = studio_cameras(torch.arange(5), torch.zeros(5, 1, 3))
+    viewmats, Ks = studio_cameras(torch.arange(5), 1)
     viewmats, Ks = viewmats[:, 0], Ks[:, 0]
     box = frame_person(points, viewmats, Ks, 0.08)
     inside = project(points, viewmats, crop_camera(Ks, box, 256))

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from lca_mini.capture.rasterizer import rasterize, rasterize_patches
 from lca_mini.capture.rigs import intrinsics, look_at
 from lca_mini.capture.shading import (
-    Light, gather_plate, linear_to_srgb, random_lights, resolve, shade, shadow_map, soft_clip, srgb_to_linear, sun_visibility,
+    Light, dome_light, gather_plate, linear_to_srgb, random_lights, resolve, shade, shadow_map, soft_clip,
+    srgb_to_linear, sun_visibility,
     vertex_normals,
 )  # fmt: skip
 
@@ -49,6 +50,19 @@ def test_white_never_clips(kind, environment):
 def test_unknown_light():
     with pytest.raises(ValueError, match="choose one of wild, studio"):
         random_lights(torch.arange(2), "disco")
+
+
+def test_dome_lights_come_one_at_a_time_from_all_around():
+    lights = [dome_light(2, i, 12) for i in range(12)]
+    directions = torch.stack([light.direction[0] for light in lights])
+    torch.testing.assert_close(directions.norm(dim=1), torch.ones(12))
+    assert float((directions @ directions.T - 2 * torch.eye(12)).max()) < 0.87  # 30 degrees apart or more
+    assert float(directions[:, 1].min()) < -0.4 and float(directions[:, 1].max()) > 0.9
+    grey, up = torch.full((1, 3), 0.5), torch.tensor([[0.0, 1, 0]])
+    high = max(range(12), key=lambda i: float(directions[i, 1]))
+    assert lit(up, grey, lights[high]).max() > 0.3 and lit(-up, grey, lights[high]).max() == 0
+    with pytest.raises(ValueError, match="no light 12"):
+        dome_light(1, 12, 12)
 
 
 def test_lambert_and_two_sides():

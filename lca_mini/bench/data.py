@@ -1,7 +1,7 @@
 """How fast people are filmed: pictures a second of `sample_people`, dressed, lit, shadowed and degraded.
 
 Enters: a kind of capture and how many people at a time. Leaves: one dictionary, one JSON line on the terminal. No part
-of the paper, whose pictures lie on disks. Body pictures and face crops, of references and of targets, each count as one.
+of the paper, whose pictures lie on disks. Body pictures and face crops, of references and of targets, all count.
 """
 
 from __future__ import annotations

@@ -6,18 +6,20 @@ from lca_mini.capture.rasterizer import (
     Fragments, Patches, interpolate, rasterize, rasterize_patches, visible_points,
 )  # fmt: skip
 from lca_mini.capture.rigs import (
-    NOMINAL, crop_camera, frame_person, look_at, orbit_cameras, project, relative_box, studio_cameras, upper_body,
-    wild_cameras,
+    NOMINAL, crop_camera, dome_cameras, frame_person, look_at, orbit_cameras, project, relative_box, studio_cameras,
+    upper_body, wild_cameras,
 )  # fmt: skip
+from lca_mini.capture.routines import ROUTINES
 from lca_mini.capture.shading import (
-    LIGHT_KINDS, Light, Plate, ShadowMap, gather_plate, linear_to_srgb, random_lights, resolve, shade, shadow_map,
-    srgb_to_linear, sun_visibility, vertex_normals,
+    LIGHT_KINDS, Light, Plate, ShadowMap, dome_light, gather_plate, linear_to_srgb, random_lights, resolve, shade,
+    shadow_map, srgb_to_linear, sun_visibility, vertex_normals,
 )  # fmt: skip
 
 __all__ = [
-    "Fragments", "LIGHT_KINDS", "Light", "MOTION_KINDS", "Motion", "NOMINAL", "Patches", "Plate", "ShadowMap", "blend",
-    "crop_camera", "frame_person", "gather_plate", "interpolate", "linear_to_srgb", "look_at", "orbit_cameras",
-    "performance", "project", "random_frames", "random_lights", "rasterize", "rasterize_patches", "relative_box",
-    "resolve", "shade", "shadow_map", "srgb_to_linear", "studio_cameras", "sun_visibility", "turntable", "upper_body",
-    "vertex_normals", "visible_points", "walk", "wild_cameras",
+    "Fragments", "LIGHT_KINDS", "Light", "MOTION_KINDS", "Motion", "NOMINAL", "Patches", "Plate", "ROUTINES",
+    "ShadowMap", "blend", "crop_camera", "dome_cameras", "dome_light", "frame_person", "gather_plate", "interpolate",
+    "linear_to_srgb", "look_at", "orbit_cameras", "performance", "project", "random_frames", "random_lights",
+    "rasterize", "rasterize_patches", "relative_box", "resolve", "shade", "shadow_map", "srgb_to_linear",
+    "studio_cameras", "sun_visibility", "turntable", "upper_body", "vertex_normals", "visible_points", "walk",
+    "wild_cameras",
 ]  # fmt: skip

@@ -19,12 +19,13 @@ from lca_mini.capture.rigs import (
 )  # fmt: skip
 from lca_mini.capture.shading import Light, random_lights, resolve
 from lca_mini.capture.stage import set_stage, shoot, surface_cells
+from lca_mini.capture.styles import style_of
 from lca_mini.capture.wild import Tracker, Wild, occlude, photograph, tracked
 from lca_mini.people.crowd import Crowd, grow, posed
 from lca_mini.people.wardrobe import SHOES, SKIN, TAIL, wardrobe
 from lca_mini.types import Cameras, Sample
 
-SAMPLE_KINDS = ("wild", "studio")
+SAMPLE_KINDS = ("wild", "studio", "stylised")
 
 
 @torch.no_grad()
@@ -61,8 +62,9 @@ def sample_people(
     """Training material of B people.
 
     "wild": a hand-held camera in everyday light with shadows; references and face crops suffer what `wild` lists,
-    targets never do. "studio": a dome, even light, larger gestures. About a third of the targets are close-ups of the
-    head, some the upper body.
+    targets never do. "studio": a dome of 40 cameras, even light, larger gestures. "stylised": the same dome, but people
+    of toon, marble, clay or paint (`styles`); to test with, never to train on. About a third of the targets are
+    close-ups of the head, some the upper body.
 
     Args:
         at_once: people filmed together, 8 on a CPU and 32 on a GPU by default; bounds memory (0.3 GB each).
@@ -86,17 +88,18 @@ def _sample(
     tracker: Tracker | None,
 ) -> Sample:  # fmt: skip
     device, count = seeds.device, references + targets
-    crowd, light = grow(seeds, device), random_lights(seeds, kind, wild.environment)
-    frames = random_frames(seeds, count, kind)
+    setting = "wild" if kind == "wild" else "studio"
+    crowd, light = grow(seeds, device), random_lights(seeds, setting, wild.environment)
+    frames = random_frames(seeds, count, setting)
     vertices = posed(crowd, frames.pose, frames.transl, frames.gaze, frames.actions)
-    stage = set_stage(crowd, vertices, light, shadows=kind == "wild")
+    stage = set_stage(crowd, vertices, light, kind != "studio", style_of(seeds) if kind == "stylised" else None)
     body_ids, head_ids = _landmarks(str(device))
     body, head = vertices[:, :, body_ids], vertices[:, :, head_ids]
     centres = (body.amin(2) + body.amax(2)) / 2
     if kind == "wild":
         viewmats, Ks = wild_cameras(seeds, centres, body[..., 1].amin((1, 2)))
     else:
-        viewmats, Ks = studio_cameras(seeds, centres)
+        viewmats, Ks = studio_cameras(seeds, count)
 
     u = uniforms(seeds, 51, count * 10).unflatten(1, (count, 10))
     jitter = 2 * u - 1

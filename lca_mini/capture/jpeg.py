@@ -35,7 +35,8 @@ def jpeg(pictures: Float[Tensor, "N 3 H W"], quality: Float[Tensor, " N"]) -> Fl
     luma = _quantise(luma, (pictures.new_tensor(_LUMA) * scale).round().clamp(1, 255)) + 128
     chroma = _quantise(chroma, (coarse * scale).round().clamp(1, 255))
     chroma = F.interpolate(chroma, scale_factor=2, mode="bilinear", align_corners=False)
-    rgb = torch.linalg.inv(to_ycc) @ torch.cat([luma, chroma], 1).flatten(2) / 255
+    to_rgb = torch.linalg.inv(torch.tensor(_TO_YCC)).to(pictures)  # on the CPU: no waiting for a GPU
+    rgb = to_rgb @ torch.cat([luma, chroma], 1).flatten(2) / 255
     return rgb.view_as(padded)[..., :height, :width].clamp(0, 1)
 
 

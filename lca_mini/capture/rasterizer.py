@@ -136,7 +136,7 @@ def _spans(x: Float[Tensor, "3 P"], y: Float[Tensor, "3 P"]) -> Float[Tensor, "3
 
 
 def _group(covered: Tensor, surface: Tensor, depth: Tensor, tolerance: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Which sample stands for each of a pixel's S samples ([S P], -1 where empty); and for those that stand for a patch,
+    """Which sample stands for each of a pixel's S samples ([S P], -1 where empty); for those that stand for a patch,
     its share of the pixel [S P] and its middle in samples (x, y) [2 S P]."""
     samples = len(covered)
     side = round(samples**0.5)
@@ -242,7 +242,8 @@ def _prepare(screen: Tensor, faces: Tensor, shown: Tensor | None, height: int, w
         planes.append(torch.stack([dx, dy, -(dx * ax + dy * ay)]) * sign)
     nearness = nearness / area.abs().clamp(min=1e-12)
     box = torch.stack([x0, y0, wide, image.int() * height])
-    return _Triangles(torch.stack(planes, 1).flatten(0, 1), nearness, box, face, pixels * (area != 0) * (nearness > 0).all(0))
+    pixels = pixels * (area != 0) * (nearness > 0).all(0)
+    return _Triangles(torch.stack(planes, 1).flatten(0, 1), nearness, box, face, pixels)
 
 
 def _test(key: Tensor, triangles: _Triangles, a: int, b: int, size: int, width: int) -> None:

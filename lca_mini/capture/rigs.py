@@ -20,6 +20,7 @@ from lca_mini.capture.chance import normals, uniforms
 
 NOMINAL = 1024
 GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
+DOME_CENTRE = (0.0, -0.05, 0.05)
 
 
 def look_at(
@@ -68,25 +69,36 @@ def wild_cameras(
     return look_at(eye, target, up), intrinsics(field)
 
 
-def studio_cameras(
-    seeds: Int[Tensor, " B"], centres: Float[Tensor, "B F 3"]
-) -> tuple[Float[Tensor, "B F 4 4"], Float[Tensor, "B F 3 3"]]:
-    """A dome: camera f of F looks from its own azimuth, -20 to 50 degrees high, 2.6 to 3.4 m away.
+def dome_cameras(
+    count: int = 40, device: torch.device | str = "cpu"
+) -> tuple[Float[Tensor, "C 4 4"], Float[Tensor, "C 3 3"]]:
+    """A calibrated dome round the place where people stand: fixed cameras -20 to 50 degrees high, 2.6 to 3.4 m away.
 
-    Any few of the cameras, in order, surround the person (golden angle); a seed turns the dome.
+    Any few of them in a row, the last followed by the first, surround the person (golden angle).
+    Raises: ValueError for less than one camera.
     """
-    frames = centres.shape[1]
-    u = uniforms(seeds, 31, 2 + 3 * frames)
-    jitter = u[:, 2:].unflatten(1, (frames, 3))
-    order = torch.arange(frames, device=centres.device)
-    azimuth = 2 * math.pi * u[:, :1] + GOLDEN_ANGLE * order
-    high = (u[:, 1:2] + order * 0.7548776662 + 0.05 * jitter[..., 0]) % 1
-    elevation = torch.deg2rad(-20 + 70 * high.pow(1.4))
-    distance = 2.6 + 0.8 * jitter[..., 1]
+    if count < 1:
+        raise ValueError(f"a dome of {count} cameras; it needs at least one")
+    order = torch.arange(count, device=device)
+    azimuth = GOLDEN_ANGLE * order
+    part = lambda step: (0.5 + order * step) % 1  # noqa: E731
+    elevation = torch.deg2rad(-20 + 70 * part(0.7548776662).pow(1.4))
+    distance = 2.6 + 0.8 * part(0.5698402910)
     flat = distance * elevation.cos()
-    eye = centres + torch.stack([azimuth.sin() * flat, distance * elevation.sin(), azimuth.cos() * flat], -1)
-    up = torch.tensor([0.0, 1, 0], device=centres.device)
-    return look_at(eye, centres, up), intrinsics(torch.deg2rad(36 + 6 * jitter[..., 2]))
+    centre = torch.tensor(DOME_CENTRE, device=device).expand(count, 3)
+    eye = centre + torch.stack([azimuth.sin() * flat, distance * elevation.sin(), azimuth.cos() * flat], -1)
+    up = torch.tensor([0.0, 1, 0], device=device)
+    return look_at(eye, centre, up), intrinsics(torch.deg2rad(42 + 6 * part(0.4301597090)))
+
+
+def studio_cameras(
+    seeds: Int[Tensor, " B"], frames: int, count: int = 40
+) -> tuple[Float[Tensor, "B F 4 4"], Float[Tensor, "B F 3 3"]]:
+    """One camera of a dome of `count` for each frame: a row of them, from a start of each seed's own."""
+    viewmats, Ks = dome_cameras(count, seeds.device)
+    start = (uniforms(seeds, 32, 1) * count).long()
+    which = (start + torch.arange(frames, device=seeds.device)) % count
+    return viewmats[which], Ks[which]
 
 
 def orbit_cameras(

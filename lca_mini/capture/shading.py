@@ -82,6 +82,21 @@ def random_lights(seeds: Int[Tensor, " N"], kind: str, environment: float = 0.0)
     return expose(Light(direction, sun * key, sky * fill, ground * fill, around), exposure)
 
 
+def dome_light(people: int, which: int, count: int = 40, device: torch.device | str = "cpu") -> Light:
+    """One of a dome's `count` lights alone, for relighting: a sun without sky. Light is linear: a sum of
+    such takes shows the person in any light. Evenly spread over the sphere above -30 degrees.
+
+    Raises: ValueError where the dome has no such light.
+    """
+    if not 0 <= which < count:
+        raise ValueError(f"a dome of {count} lights has no light {which}")
+    height = -0.5 + 1.5 * (which + 0.5) / count
+    azimuth, flat = which * math.pi * (3 - math.sqrt(5)), math.sqrt(1 - height**2)
+    direction = torch.tensor([[math.sin(azimuth) * flat, height, math.cos(azimuth) * flat]], device=device)
+    none = torch.zeros(people, 3, device=device)
+    return Light(direction.expand(people, 3), torch.full((people, 3), 0.9, device=device), none, none)
+
+
 def _areas(seeds: Tensor, sun: Tensor, sky: Tensor, ground: Tensor) -> Float[Tensor, "N 10 3"]:
     """Three large soft areas (windows, lamps, walls, a bright cloud) in the colours of a mood, as a quadratic form."""
     u = uniforms(seeds, 13, 18).unflatten(1, (3, 6))
@@ -202,7 +217,8 @@ def sun_visibility(
         normals: unit; the side that the sun does not see is shaded by its Lambert term.
     """
     size = shadows.depth.shape[-1]
-    project = shadows.project.flatten(1).T.contiguous()[:, image].view(3, 4, -1)  # columns: gathering short rows is slow on a GPU
+    # columns: gathering short rows is slow on a GPU
+    project = shadows.project.flatten(1).T.contiguous()[:, image].view(3, 4, -1)
     toward = -F.normalize(project[2, :3], dim=0)
     normals, points = normals.T, points.T
     outward = torch.where((normals * toward).sum(0) < 0, -normals, normals)

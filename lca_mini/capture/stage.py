@@ -19,6 +19,7 @@ from lca_mini.capture.rasterizer import Patches, rasterize_patches
 from lca_mini.capture.shading import (
     Light, Plate, ShadowMap, gather_plate, shade, shadow_map, sun_visibility, vertex_normals,
 )  # fmt: skip
+from lca_mini.capture.styles import flatten_toons, restyle
 from lca_mini.people.appearance import appearance
 from lca_mini.people.crowd import Crowd
 from lca_mini.people.looks import Looks
@@ -30,7 +31,8 @@ CELL = 8  # side of the cells of `Sample.surface`, pixels
 
 @dataclass(frozen=True)
 class Stage(Movable):
-    """People posed and lit, M moments in all, ready for any camera. who: the person of each moment."""
+    """People posed and lit, M moments in all, ready for any camera. who: the person of each moment. style: of each
+    person, index into `styles.STYLES`; None where all are natural."""
 
     vertices: Float[Tensor, "M N 3"]
     normals: Float[Tensor, "M N 3"]
@@ -39,17 +41,21 @@ class Stage(Movable):
     looks: Looks
     light: Light
     shadows: ShadowMap | None
+    style: Int[Tensor, " B"] | None = None
 
 
 @torch.no_grad()
-def set_stage(crowd: Crowd, vertices: Float[Tensor, "B F N 3"], light: Light, shadows: bool = True) -> Stage:
+def set_stage(
+    crowd: Crowd, vertices: Float[Tensor, "B F N 3"], light: Light, shadows: bool = True,
+    style: Int[Tensor, " B"] | None = None,
+) -> Stage:  # fmt: skip
     """What all cameras share: normals and shadows of posed people."""
     people, count = vertices.shape[:2]
     mesh = wardrobe(str(vertices.device))
     who = torch.arange(people, device=vertices.device).repeat_interleave(count)
     moments, visible = vertices.flatten(0, 1), crowd.visible[who]
     shade_map = shadow_map(moments, mesh.faces, light.direction[who], face_visible=visible) if shadows else None
-    return Stage(moments, vertex_normals(moments, mesh.faces), visible, who, crowd.looks, light, shade_map)
+    return Stage(moments, vertex_normals(moments, mesh.faces), visible, who, crowd.looks, light, shade_map, style)
 
 
 @torch.no_grad()
@@ -108,6 +114,8 @@ def _shade(
     normal, to_viewer = F.normalize(normal, dim=1), F.normalize(eye.T - position, dim=1)
 
     surface = appearance(stage.looks, who, part, place, masks)
+    if stage.style is not None:
+        surface = restyle(surface, stage.style[who], place)
     behind = (normal * to_viewer).sum(1, keepdim=True) < 0
     bumped = F.normalize(torch.where(behind, -normal, normal) + surface.bump, dim=1)
     sunlight = torch.ones_like(surface.wrap)
@@ -117,6 +125,8 @@ def _shade(
     colors = shade(
         bumped, to_viewer, albedo, surface.specular, surface.roughness, surface.wrap, sunlight, stage.light, who
     )
+    if stage.style is not None:
+        colors = flatten_toons(colors, albedo, stage.style[who])
     back = torch.empty_like(order)
     back[order] = torch.arange(len(order), device=order.device)
     return colors.T[:, back].T, place.T[:, back].T

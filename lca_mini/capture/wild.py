@@ -9,7 +9,7 @@ Order: background, occluder, motion blur, exposure and white balance, grain, JPE
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 
 import torch
@@ -56,10 +56,10 @@ CLEAN = Wild(*[0.0] * 9)
 @dataclass(frozen=True)
 class Tracker:
     """Standard deviations of a tracker's errors. root, body, hands: turn of the root, of each body joint, of each wrist
-    and finger joint, degrees about each of three axes. gaze: degrees. aside, depth: metres, across and along the view. betas: of each shape
-    coefficient. focal: relative, one a person.
+    and finger joint, degrees about each of three axes. gaze: degrees. aside, depth: metres, across and along the view.
+    betas: of each shape coefficient. focal: relative, one a person.
 
-    Sizes: half of what a good regressor reports on 3DPW (WHAM, CVPR 2024: 35.9 mm mean joint error after alignment), as
+    Sizes, as upper ends: half of what a good regressor reports on 3DPW (WHAM, CVPR 2024: 35.9 mm mean joint error after alignment), as
     we assume that a fit to the whole video does better; a test holds the mean joint error between 12 and 24 mm.
     """
 
@@ -71,6 +71,10 @@ class Tracker:
     depth: float = 0.012
     betas: float = 0.06
     focal: float = 0.01
+
+    def times(self, factor: float) -> "Tracker":
+        """All errors larger or smaller by a factor."""
+        return Tracker(*(factor * getattr(self, f.name) for f in fields(self)))
 
 
 def tracked(
@@ -119,7 +123,8 @@ def occlude(
     px, py = (window[..., k, None] + window[..., 2:] * along for k in range(2))
     dx, dy = (px - x[..., None])[..., None, :], (py - y[..., None])[..., :, None]
     c, s = (f(lean)[..., None, None] for f in (torch.cos, torch.sin))
-    inside = torch.minimum(half_x[..., None, None] - (c * dx + s * dy).abs(), half_y[..., None, None] - (c * dy - s * dx).abs())
+    half_x, half_y = half_x[..., None, None], half_y[..., None, None]
+    inside = torch.minimum(half_x - (c * dx + s * dy).abs(), half_y - (c * dy - s * dx).abs())
     soft = inside * (size / window[..., 2:, None]) + 0.5
     object_ = (soft.clamp(0, 1) * (u[..., 0] < share)[..., None, None])[:, :, None]
     return plate.map(lambda t: t * (1 - object_)), object_
@@ -166,13 +171,14 @@ def photograph(
 
 
 def _background(seeds: Tensor, count: int, size: tuple[int, int]) -> Float[Tensor, "B S 3 h w"]:
-    """Something out of focus behind a person, linear: a gradient and blots of a few colours, drifting over the frames."""
+    """Something out of focus behind a person, linear: a gradient, and blots that change with the picture."""
     u = uniforms(seeds, 83, 16 + count * 75)
     colors = (0.03 + 0.75 * u[:, :9].square()).unflatten(1, (3, 3))  # above, below, blots
     grid = u[:, 16:].unflatten(1, (count, 3, 5, 5))
     down = torch.linspace(0, 1, 5, device=u.device)[:, None]
     coarse = colors[:, 0, :, None, None] * (1 - down) + colors[:, 1, :, None, None] * down
-    coarse = torch.lerp(coarse[:, None].expand(-1, count, -1, -1, 5), colors[:, None, 2, :, None, None] * grid * 1.5, 0.45)
+    blots = 1.5 * colors[:, None, 2, :, None, None] * grid
+    coarse = torch.lerp(coarse[:, None].expand(-1, count, -1, -1, 5), blots, 0.45)
     return F.interpolate(coarse.flatten(0, 1), size, mode="bilinear", align_corners=True).unflatten(0, (-1, count))
 
 

@@ -10,7 +10,10 @@ from jaxtyping import Int
 from torch import Tensor
 
 SPAN = 10**8
-SPLITS: dict[str, int] = {"train": 0, "val": SPAN, "test-studio": 2 * SPAN, "test-wild": 3 * SPAN, "demo": 4 * SPAN}
+SPLITS: dict[str, int] = {
+    "train": 0, "val": SPAN, "test-studio": 2 * SPAN, "test-wild": 3 * SPAN, "demo": 4 * SPAN,
+    "test-stylised": 5 * SPAN,
+}  # fmt: skip
 
 
 def seeds_of(split: str, start: int = 0, count: int = 1) -> Int[Tensor, "count"]:

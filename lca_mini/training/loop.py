@@ -73,7 +73,8 @@ def train(settings: TrainSettings, film: Film | None = None, cast: Cast | None =
     if film is None:
         sizes = (settings.references, settings.targets, config.image_size, config.face_size)
         remember = 2 * settings.people if settings.people <= REMEMBERED else 0
-        film = film_with(*sizes, device, remember, Tracker())
+        tracker = Tracker().times(settings.tracker) if settings.tracker > 0 else None
+        film = film_with(*sizes, device, remember, tracker)
     cast = cast or cast_of("train", settings.people)
     stream = SampleStream(
         film, cast, settings.kind, settings.batch, rank, ranks, start.get("stream", 0), settings.echo

@@ -32,7 +32,8 @@ class TrainSettings:
     alone. gamma: learning rate of a layer over that of the next; 1 for one rate, 0 for the heads alone; None for the
     stage's own (1 and 0.65). references: most reference images a person. given_betas: fraction of steps that hand the
     true body shape to the model instead of its own prediction. ema: of the averaged weights, 0 for none. batch: people
-    a step and process. echo: how many steps see the same people, where filming is slower than learning. out: folder
+    a step and process. echo: how many steps see the same people, where filming is slower than learning. tracker: errors of
+    wild people's poses, shapes and cameras, in units of `Tracker`'s; at 1, wild training stood still at 14 dB. out: folder
     for weights, log and previews. resume: go on from the state in `out`.
     """
 
@@ -48,6 +49,7 @@ class TrainSettings:
     references: int = 8
     targets: int = 4
     echo: int = 1
+    tracker: float = 0.25
     steps: int = 0
     minutes: float = 0.0
     lr: float = 1e-3
@@ -82,7 +84,7 @@ class TrainSettings:
             if getattr(self, name) not in allowed:
                 raise ValueError(f"no {name} {getattr(self, name)!r}; choose one of {', '.join(allowed)}")
         preset(self.preset)
-        ranges = {"batch": (1, math.inf), "references": (1, 16), "targets": (1, 64), "echo": (1, 64),
+        ranges = {"batch": (1, math.inf), "references": (1, 16), "targets": (1, 64), "echo": (1, 64), "tracker": (0, 4),
                   "steps": (0, math.inf), "minutes": (0, 1e6), "lr": (0, 1), "muon": (0, 100), "warmup": (0, 1), "weight_decay": (0, 10),
                   "ema": (0, 0.99999), "given_betas": (0, 1), "people": (0, math.inf), "log_every": (1, math.inf),
                   "preview_every": (0, math.inf), "save_every": (0, math.inf), "most_bad_steps": (0, math.inf),
