@@ -71,7 +71,7 @@ def train(
     init: str | None = None,
     anew: tuple[str, ...] = (),
     resume: bool = False,
-    data: Literal["stage", "wild", "studio", "mixed"] = "stage",
+    data: str = "stage",
     people: int = 0,
     steps: int = 0,
     minutes: float = 0.0,
@@ -97,7 +97,8 @@ def train(
         init: Weights to begin with: a name, a .safetensors file or a folder.
         anew: Modules that begin with random weights in spite of --init, such as expression_encoder action_map.
         resume: Go on from the state in --out, exactly.
-        data: Whom to learn from; "stage" is wild for pretrain and studio for posttrain.
+        data: Whom to learn from: wild, studio, mixed; stage, which is wild for pretrain and studio for posttrain; or a
+            folder of samples (`lca-mini data make`).
         people: How many different people there are; 0 for no end.
         steps: Steps to take; 0 for no limit (then give --minutes).
         minutes: Time to take; 0 for no limit (then give --steps).
@@ -116,15 +117,15 @@ def train(
     from lca_mini.training import train as run_training
 
     settings = TrainSettings(
-        stage=stage, preset=preset, out=str(out), init=init, anew=anew, resume=resume, data=data,
-        people=people, batch=batch, echo=echo, tracker=tracker, references=references, targets=targets, steps=steps, minutes=minutes,
+        stage=stage, preset=preset, out=str(out), init=init, anew=anew, resume=resume, data=data, people=people,
+        batch=batch, echo=echo, tracker=tracker, references=references, targets=targets, steps=steps, minutes=minutes,
         lr=lr, gamma=gamma, perceptual=perceptual, device=device, seed=seed,
     )  # fmt: skip
     print_json(run_training(settings))
 
 
 def evaluate(
-    split: Literal["test-studio", "test-wild"],
+    split: Literal["test-studio", "test-wild", "test-stylised"],
     weights: str = "mini",
     preset: Literal["nano", "mini", "paper"] | None = None,
     people: int = 32,

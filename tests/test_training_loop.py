@@ -10,14 +10,17 @@ from dataclasses import replace
 import pytest
 import torch
 from model_tiny import tiny_model
-from training_fakes import TARGETS, fake_cast, fake_film
+from training_fakes import FACE, REFERENCES, SIDE, TARGETS, fake_cast, fake_film
 
+from lca_mini.data import Plan
+from lca_mini.data.make import make_folder
 from lca_mini.model import save_checkpoint
 from lca_mini.model.checkpoint import find_files
 from lca_mini.training import loop
 from lca_mini.training.losses import LossWeights
 from lca_mini.training.optim import make_optimizer, orthogonalise, rate_factor, skip_where
 from lca_mini.training.settings import TrainSettings
+from lca_mini.training.source import check_folder_fits
 from lca_mini.training.state import load_state
 from lca_mini.training.step import draw
 from safetensors.torch import load_file
@@ -225,3 +228,19 @@ def test_muon_turns_matrices_and_keeps_still_where_a_step_is_bad():
     step = dict(model.named_parameters())[weight] - before[weight]
     assert float(step.square().mean().sqrt()) == pytest.approx(0.2e-2, rel=0.3)  # as long as AdamW's usual step
     assert all(torch.isfinite(p).all() for p in model.parameters())
+
+
+def test_a_folder_of_samples_trains_as_filming_does(tmp_path):
+    made = Plan("wild", "train", 4, 0, REFERENCES, TARGETS, SIDE, FACE, 2)
+    make_folder(made, tmp_path / "people", fake_film, quiet=True)
+    asked = settings(tmp_path / "run", data=str(tmp_path / "people"), references=REFERENCES, steps=3)
+    summary = loop.train(asked)
+    assert summary["step"] == 3 and summary["bad_steps"] == 0
+    with pytest.raises(ValueError, match=f"holds {TARGETS} targets .* --targets {TARGETS}"):
+        loop.train(replace(asked, out=str(tmp_path / "more"), targets=TARGETS + 1))
+    with pytest.raises(ValueError, match="people cannot be chosen"):
+        loop.train(replace(asked, out=str(tmp_path / "some"), people=2))
+    with pytest.raises(ValueError, match=f"pictures of {SIDE}"):
+        check_folder_fits(asked, replace(tiny_model().config, image_size=2 * SIDE))
+    with pytest.raises(ValueError, match="no data .* lca-mini data make"):
+        settings(tmp_path, data=str(tmp_path / "nothing"))

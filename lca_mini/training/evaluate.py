@@ -25,7 +25,7 @@ from lca_mini.training.sheet import sheet_of
 from lca_mini.training.step import draw_targets
 from lca_mini.types import DrivingSignal, Sample
 
-KIND_OF_SPLIT = {"test-studio": "studio", "test-wild": "wild"}
+KIND_OF_SPLIT = {"test-studio": "studio", "test-wild": "wild", "test-stylised": "stylised"}
 DRIVERS = ("actions", "faces")
 MOST_IMAGES = 16
 MEASURES = ("psnr", "ssim", "l1")

@@ -9,7 +9,6 @@ one. A step whose gradient is not finite changes nothing and is counted; too man
 
 from __future__ import annotations
 
-import math
 import signal
 import threading
 import time
@@ -21,9 +20,7 @@ import torch
 
 from lca_mini.device import device_name
 from lca_mini.body import load_body
-from lca_mini.capture.wild import Tracker
-from lca_mini.data.people import cast_of, film_with
-from lca_mini.data.stream import Cast, Film, SampleStream
+from lca_mini.data.stream import Cast, Film
 from lca_mini.export import save_png
 from lca_mini.model import LCA, build, load
 from lca_mini.render import choose_backend
@@ -32,13 +29,13 @@ from lca_mini.training.optim import Average, make_optimizer, rate_factor, set_ra
 from lca_mini.training.perceptual import perceptual
 from lca_mini.training.settings import TrainSettings
 from lca_mini.training.sheet import sheet_of
+from lca_mini.training.source import people_of
 from lca_mini.training.state import load_state, save_state
 from lca_mini.training.step import Learner, Outcome, draw, objective
 from lca_mini.training.window import Window
 from lca_mini.types import Sample
 
 CLOCK_EVERY = 10  # steps between two looks of several processes at one clock: each makes them wait for the device
-REMEMBERED = 64  # people; so few are filmed once, before the clock starts, and kept
 
 
 def train(settings: TrainSettings, film: Film | None = None, cast: Cast | None = None) -> dict[str, Any]:
@@ -70,19 +67,7 @@ def train(settings: TrainSettings, film: Film | None = None, cast: Cast | None =
     if settings.compile:
         model.transformer.compile()
     learner, wrapped = accelerator.prepare(Learner(model), optimizer)
-    if film is None:
-        sizes = (settings.references, settings.targets, config.image_size, config.face_size)
-        remember = 2 * settings.people if settings.people <= REMEMBERED else 0
-        tracker = Tracker().times(settings.tracker) if settings.tracker > 0 else None
-        film = film_with(*sizes, device, remember, tracker)
-    cast = cast or cast_of("train", settings.people)
-    stream = SampleStream(
-        film, cast, settings.kind, settings.batch, rank, ranks, start.get("stream", 0), settings.echo
-    )
-    if settings.people and settings.people <= REMEMBERED:
-        cycle = math.lcm(settings.people, settings.batch * ranks) // (settings.batch * ranks)
-        for step in tqdm(range(cycle * (1 + (settings.kind == "mixed"))), desc="film", leave=False):
-            film(stream.seeds(step), stream.kind_at(step))
+    stream = people_of(settings, config, device, rank, ranks, start.get("stream", 0), film, cast)
     backend = choose_backend(device) if settings.backend == "auto" else settings.backend
 
     step, before, bad = start.get("step", 0), start.get("seconds", 0.0), start.get("bad_steps", 0)

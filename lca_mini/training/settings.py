@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from lca_mini.config import Config, preset
@@ -25,16 +26,17 @@ class TrainSettings:
     """One run.
 
     stage: "pretrain" or "posttrain". init: weights to begin with (a name or path, as `load` takes it); posttrain needs
-    them. anew: modules of the model that begin with random weights in spite of init. data: "wild", "studio", "mixed", or "stage" for the stage's own. people: how many different people there are
-    to learn from; 0 for as many as the split has. steps, minutes: whichever is reached first ends the run, and the
-    learning rate follows whichever is further on; 0 for no limit (one of them is needed). warmup: fraction of the
-    run. lr: of AdamW. muon: rate of the matrices of attention and MLPs, whose optimiser Muon is, over lr; 0 for AdamW
-    alone. gamma: learning rate of a layer over that of the next; 1 for one rate, 0 for the heads alone; None for the
-    stage's own (1 and 0.65). references: most reference images a person. given_betas: fraction of steps that hand the
-    true body shape to the model instead of its own prediction. ema: of the averaged weights, 0 for none. batch: people
-    a step and process. echo: how many steps see the same people, where filming is slower than learning. tracker: errors of
-    wild people's poses, shapes and cameras, in units of `Tracker`'s; at 1, wild training stood still at 14 dB. out: folder
-    for weights, log and previews. resume: go on from the state in `out`.
+    them. anew: modules of the model that begin with random weights in spite of init. data: "wild", "studio", "mixed",
+    "stage" for the stage's own, or a folder of samples. people: how many different people there are to learn from; 0
+    for as many as the split has. steps, minutes: whichever is reached first ends the run, and the learning rate follows
+    whichever is further on; 0 for no limit (one of them is needed). warmup: fraction of the run. lr: of AdamW. muon:
+    rate of the matrices of attention and MLPs, whose optimiser Muon is, over lr; 0 for AdamW alone. gamma: learning rate
+    of a layer over that of the next; 1 for one rate, 0 for the heads alone; None for the stage's own (1 and 0.65).
+    references: most reference images a person. given_betas: fraction of steps that hand the true body shape to the
+    model instead of its own prediction. ema: of the averaged weights, 0 for none. batch: people a step and process.
+    echo: how many steps see the same people, where filming is slower than learning. tracker: errors of wild people's
+    poses, shapes and cameras, in units of `Tracker`'s; at 1, wild training stood still at 14 dB; stored samples have
+    none. out: folder for weights, log and previews. resume: go on from the state in `out`.
     """
 
     stage: str = "pretrain"
@@ -78,11 +80,14 @@ class TrainSettings:
 
     def __post_init__(self) -> None:
         """Raises: ValueError, one sentence, for settings that cannot be run."""
-        choices = {"stage": tuple(STAGES), "schedule": SCHEDULES, "data": ("stage", *KINDS),
-                   "perceptual": ("auto", *NAMES), "device": ("auto", "cpu", "cuda")}
+        choices = {"stage": tuple(STAGES), "schedule": SCHEDULES, "perceptual": ("auto", *NAMES),
+                   "device": ("auto", "cpu", "cuda")}
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"no {name} {getattr(self, name)!r}; choose one of {', '.join(allowed)}")
+        if self.folder is not None and not Path(self.folder).is_dir():
+            raise ValueError(f"no data {self.data!r}; choose stage, {', '.join(KINDS)}, or a folder that lca-mini data make "
+                             "has filled")
         preset(self.preset)
         ranges = {"batch": (1, math.inf), "references": (1, 16), "targets": (1, 64), "echo": (1, 64), "tracker": (0, 4),
                   "steps": (0, math.inf), "minutes": (0, 1e6), "lr": (0, 1), "muon": (0, 100), "warmup": (0, 1), "weight_decay": (0, 10),
@@ -98,6 +103,11 @@ class TrainSettings:
             raise ValueError("a run needs an end: give steps, minutes, or both")
         if self.stage == "posttrain" and self.init is None:
             raise ValueError("posttrain starts from pretrained weights: name them with init")
+
+    @property
+    def folder(self) -> str | None:
+        """The folder of samples to learn from, None where people are filmed."""
+        return None if self.data in ("stage", *KINDS) else self.data
 
     @property
     def kind(self) -> str:

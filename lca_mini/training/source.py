@@ -1,0 +1,65 @@
+"""Whom a run learns from: people filmed as it goes, or a folder of samples.
+
+Enters: settings, and which rank asks. Leaves: a `SampleStream`. Part of the paper: its two sources, in the wild and in the
+studio. What differs from the paper: both are made by this library.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from lca_mini.capture.wild import Tracker
+from lca_mini.config import Config
+from lca_mini.data import SampleFolder, open_stream
+from lca_mini.data.people import cast_of, film_with
+from lca_mini.data.stream import Cast, Film, SampleStream
+from lca_mini.training.settings import TrainSettings
+
+REMEMBERED = 64  # people; so few are filmed once, before the clock starts, and kept
+READERS = 4  # threads that decode stored pictures ahead
+
+
+def people_of(
+    settings: TrainSettings, config: Config, device: torch.device, rank: int, ranks: int, position: int,
+    film: Film | None, cast: Cast | None,
+) -> SampleStream:  # fmt: skip
+    """The people of a run, from a step on.
+
+    Args:
+        film, cast: other people than the settings say; as in `SampleStream`.
+    Raises: ValueError, one sentence, for a folder that is none, damaged, or holds less than was asked.
+    """
+    if film is None and settings.folder is not None:
+        check_folder_fits(settings, config)
+        return open_stream(settings.folder, settings.batch, rank, ranks, position, echo=settings.echo, workers=READERS,
+                           split="train", device=device)
+    few = 0 < settings.people <= REMEMBERED
+    if film is None:
+        sizes = (settings.references, settings.targets, config.image_size, config.face_size)
+        tracker = Tracker().times(settings.tracker) if settings.tracker > 0 else None
+        film = film_with(*sizes, device, 2 * settings.people if few else 0, tracker)
+    cast = cast or cast_of("train", settings.people)
+    stream = SampleStream(film, cast, settings.kind, settings.batch, rank, ranks, position, settings.echo)
+    if few:
+        from tqdm.auto import tqdm
+
+        cycle = math.lcm(settings.people, settings.batch * ranks) // (settings.batch * ranks)
+        for step in tqdm(range(cycle * (1 + (settings.kind == "mixed"))), desc="film", leave=False):
+            film(stream.seeds(step), stream.kind_at(step))
+    return stream
+
+
+def check_folder_fits(settings: TrainSettings, config: Config) -> None:
+    """Raises: ValueError where a folder's samples are smaller than asked, or of other sizes than the model's."""
+    plan = SampleFolder(settings.folder).manifest.plan  # type: ignore[arg-type]
+    for name in ("references", "targets"):
+        if getattr(settings, name) > getattr(plan, name):
+            raise ValueError(f"{settings.folder!r} holds {getattr(plan, name)} {name} a person, and "
+                             f"{getattr(settings, name)} were asked for; give --{name} {getattr(plan, name)}")
+    if (plan.image_size, plan.face_size) != (config.image_size, config.face_size):
+        raise ValueError(f"{settings.folder!r} holds pictures of {plan.image_size} and faces of {plan.face_size} pixels; "
+                         f"preset {config.preset} reads {config.image_size} and {config.face_size}")
+    if settings.people:
+        raise ValueError(f"people cannot be chosen from a folder; {settings.folder!r} holds {plan.people}")

@@ -1,0 +1,46 @@
+"""Correspondences: cells are pooled rightly, the loss counts what is covered, and places reach the tokens."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from lca_mini.model.surface import CELLS, SurfaceFinder, surface_cells, surface_loss
+
+
+def test_cells_are_those_of_the_patch_grid() -> None:
+    surface = torch.zeros(1, 4, 4, 6)  # cells of 8 pixels; patches of 16: two rows, three columns
+    surface[0, :, 0, 1] = torch.tensor([1.0, 2, 3, 1])  # first patch, upper right
+    surface[0, :, 3, 4] = torch.tensor([4.0, 5, 6, 0.5])  # last patch, lower left
+    cells = surface_cells(surface, (2, 3))
+    assert cells.shape == (1, 6, CELLS**2, 4)
+    assert cells[0, 0, 1].tolist() == [1, 2, 3, 1] and cells[0, 5, 2].tolist() == [4, 5, 6, 0.5]
+    assert cells.abs().sum() == 7 + 15.5
+    coarse = surface_cells(surface, (1, 1))  # a mean over what is covered, not over what is empty
+    assert coarse[0, 0, 1, :3].tolist() == pytest.approx([0, 0, 0]) and coarse[0, 0, 0, :3].tolist() == pytest.approx([1, 2, 3])
+
+
+def test_the_loss_counts_places_where_something_is_covered() -> None:
+    cells = torch.zeros(1, 2, CELLS**2, 4)
+    cells[0, 0, 0] = torch.tensor([0.5, 0.5, 0.5, 1.0])
+    found = cells.clone()
+    found[..., 3] = torch.where(cells[..., 3] > 0.5, 20.0, -20.0)
+    assert surface_loss(found, cells) == pytest.approx(0, abs=1e-6)
+    found[0, 1, 0, :3] = 9.0  # nothing is seen there
+    assert surface_loss(found, cells) == pytest.approx(0, abs=1e-6)
+    found[0, 0, 0, 0] += 0.1
+    assert surface_loss(found, cells) == pytest.approx(0.1, rel=1e-4)
+
+
+def test_tokens_learn_their_place_and_pictures_do_not_mix() -> None:
+    torch.manual_seed(0)
+    finder = SurfaceFinder(16, 2, 2.0, 1)
+    tokens = torch.randn(2, 3, 5, 16)
+    placed, found = finder(tokens, (3, 2))
+    assert placed.shape == tokens.shape and found.shape == (2, 3, 5, CELLS**2, 4)
+    other = tokens.clone()
+    other[:, 1, :3] += 1  # another body image, same face crop
+    moved = (finder(other, (3, 2))[0] - placed).abs().amax(-1) > 1e-5
+    assert moved[:, 1, :3].all() and not moved[:, 1, 3:].any() and not moved[:, [0, 2]].any()
+    (gradient,) = torch.autograd.grad(placed.sum(), finder.find.weight, allow_unused=True)
+    assert gradient is None  # places are learned from their own loss alone
