@@ -22,6 +22,7 @@ from lca_mini.device import device_name
 from lca_mini.body import rotation_matrices
 from lca_mini.capture import performance, turntable
 from lca_mini.capture.film import sample_people
+from lca_mini.capture.wild import CLEAN
 from lca_mini.data import prepare, read_photos
 from lca_mini.driving import read_motion
 from lca_mini.export import save_ply, save_png, whole_file
@@ -32,7 +33,7 @@ from lca_mini.render import BACKENDS, choose_backend
 from lca_mini.studio import MOMENTS, Stages, Studio, draw_sheet
 
 EXAMPLE = Path(__file__).parent / "assets" / "demo"
-EXAMPLE_PERSON = 1
+EXAMPLE_PERSON = 2
 """Who that is, of the "demo" split."""
 EVENLY = tuple(i / 8 for i in range(8))
 
@@ -168,7 +169,7 @@ def film_example(folder: Path, person: int = EXAMPLE_PERSON, size: int = 512) ->
     first five pictures of the whole body that show the face, and the first three that do not."""
     from PIL import Image
 
-    sample = sample_people(seeds_of("demo", person), "wild", 1, 40, size, 128, "cpu")
+    sample = sample_people(seeds_of("demo", person), "wild", 1, 40, size, 128, "cpu", wild=CLEAN)
     heading = sample.cameras.viewmats[0, :, 0, :3, :3] @ rotation_matrices(sample.pose[0, :, 0])
     cut_outs = zip(sample.targets[0], sample.target_masks[0], (heading[:, 2, 2] < -0.5).tolist())
     whole = [c for c in cut_outs if not torch.cat([c[1][0, [0, -1]].flatten(), c[1][0, :, [0, -1]].flatten()]).any()]

@@ -56,3 +56,12 @@ def strip(pictures: Float[Tensor, "n H W 3"], columns: int = COLUMNS, size: int 
     from PIL import Image
 
     return Image.fromarray(contact_sheet(list(shrink(pictures.cpu(), size)), columns, gap=2).numpy())
+
+
+def scaled(sheet: UInt8[Tensor, "H W 3"], width: int = 1166) -> Image:
+    """A sheet of any shape, made narrower where it is wider, as a PIL image, which notebooks display."""
+    from PIL import Image
+
+    image = Image.fromarray(sheet.numpy())
+    image.thumbnail((width, image.height))
+    return image
