@@ -93,7 +93,7 @@ def bench_train(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = build(config, load_body(num_betas=config.num_betas)).to(device).train()
-    optimizer, learner = make_optimizer(model, settings.lr, 1.0, settings.weight_decay), Learner(model)
+    optimizer, learner = make_optimizer(model, settings.lr, 1.0, settings.weight_decay, settings.muon), Learner(model)
     net = perceptual("lpips-random-alex", device, bfloat16=clock.cuda)
     film = film_with(references, targets, config.image_size, config.face_size, device)
     seeds = cast_of("train")(torch.arange(batch))
