@@ -112,12 +112,23 @@ def test_trackers_err_by_one_to_two_centimetres():
 def test_samples_are_tracked_on_demand_and_targets_stay_clean():
     sizes = dict(references=2, targets=1, image_size=32, face_size=16)
     seeds = torch.tensor([11, 12])
-    true, clean = sample_people(seeds, "wild", **sizes), sample_people(seeds, "wild", **sizes, wild=CLEAN)
+    framed = replace(CLEAN, waist_up=Wild().waist_up)
+    true, clean = sample_people(seeds, "wild", **sizes), sample_people(seeds, "wild", **sizes, wild=framed)
     wrong = sample_people(seeds, "wild", **sizes, tracker=Tracker())
     assert torch.equal(true.images, wrong.images) and torch.equal(true.targets, wrong.targets)
     assert float((true.pose - wrong.pose).abs().max()) > 0.01 and not torch.equal(true.betas, wrong.betas)
     assert not torch.equal(true.images, clean.images) and torch.equal(true.target_masks, clean.target_masks)
-    lit = sample_people(seeds, "wild", **sizes, wild=replace(CLEAN, environment=Wild().environment))
+    lit = sample_people(seeds, "wild", **sizes, wild=replace(framed, environment=Wild().environment))
     assert torch.equal(true.targets, lit.targets)
     upper = sample_people(seeds, "wild", **sizes, wild=replace(CLEAN, waist_up=1.0))
-    assert (upper.face_boxes[..., 2] > 1.4 * clean.face_boxes[..., 2]).any()
+    whole = sample_people(seeds, "wild", **sizes, wild=CLEAN)
+    assert (upper.face_boxes[..., 2] > 1.4 * whole.face_boxes[..., 2]).any()
+
+
+def test_a_video_from_the_waist_up_has_such_targets_too():
+    sizes = dict(references=1, targets=8, image_size=32, face_size=16)
+    whole, upper = (
+        sample_people(torch.tensor([11]), "wild", **sizes, wild=replace(CLEAN, waist_up=share)) for share in (0.0, 1.0)
+    )
+    zoom = upper.cameras.Ks[..., 0, 0] / whole.cameras.Ks[..., 0, 0]
+    assert bool((zoom > 0.999).all()) and bool((zoom > 1.2).any())
