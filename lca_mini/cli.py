@@ -156,11 +156,11 @@ def evaluate(
         backend: What renders.
         out: Folder for the result as <split>.json and a contact sheet <split>.png.
     """
-    from lca_mini.demo import choose_device, staged
+    from lca_mini.demo import staged
+    from lca_mini.device import choose_device, commit
     from lca_mini.export import save_png
     from lca_mini.model import load
     from lca_mini.training import evaluate as measure
-    from lca_mini.training.folder import commit
 
     def run() -> tuple[dict[str, Any], Any]:
         model = load(weights, choose_device(device), expect_preset=preset)
@@ -202,8 +202,8 @@ def bench(
 
     Args:
         what: render: splatting alone, forward, and with backward. drive: an animated frame, signal in, pixels out.
-            encode: pictures to an avatar. train: a training step. data: filming people to learn from. suite: all but
-            the last, a file each (--out).
+            encode: pictures to an avatar. train: a training step. data: filming people to learn from. suite: all of these,
+            a file each (--out).
         preset: Size of the model (drive, encode, train); weights that ship, or random ones.
         size: Side of the picture, pixels (render, drive).
         batch: Frames of an avatar in a call (drive); figures (render) or people (encode, train).

@@ -60,6 +60,13 @@ PRESETS: dict[str, Config] = {
 }
 
 
+def check_ranges(settings: object, ranges: dict[str, tuple[float, float]]) -> None:
+    """Raises: ValueError, naming the first, where a field lies outside its (lowest, highest)."""
+    for name, (low, high) in ranges.items():
+        if not low <= getattr(settings, name) <= high:
+            raise ValueError(f"{name} is {getattr(settings, name)}; it must lie between {low} and {high}")
+
+
 def preset(name: str) -> Config:
     """A preset by name.
 

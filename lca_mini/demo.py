@@ -18,7 +18,8 @@ from typing import Any, Iterator
 
 import torch
 
-from lca_mini.device import device_name
+from lca_mini.config import check_ranges
+from lca_mini.device import choose_device, device_name
 from lca_mini.body import rotation_matrices
 from lca_mini.capture import performance, turntable
 from lca_mini.capture.film import sample_people
@@ -55,24 +56,10 @@ class DemoSettings:
 
     def __post_init__(self) -> None:
         """Raises: ValueError, one sentence, for settings that make no film."""
-        for name, low, high in (("size", 64, 2048), ("fps", 1, 120), ("turn_frames", 8, 2000), ("frames", 8, 20000)):
-            if not low <= getattr(self, name) <= high:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must lie between {low} and {high}")
+        check_ranges(self, {"size": (64, 2048), "fps": (1, 120), "turn_frames": (8, 2000), "frames": (8, 20000)})
         if self.backend not in ("auto", *BACKENDS):
             raise ValueError(f"no render backend {self.backend!r}; choose auto or one of {', '.join(BACKENDS)}")
         choose_device(self.device)
-
-
-def choose_device(name: str) -> str:
-    """What "auto" means here: "cuda" where there is one, else "cpu".
-
-    Raises: ValueError for another name, or a GPU that is not there.
-    """
-    if name not in ("auto", "cpu", "cuda"):
-        raise ValueError(f"no device {name!r}; choose auto, cpu or cuda")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device 'cuda' was asked for but there is no CUDA device; use --device cpu")
-    return name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
 
 
 @contextmanager

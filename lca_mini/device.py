@@ -1,11 +1,25 @@
-"""What to call the processor in results. Enters: a torch device. Leaves: a name. No part of the paper."""
+"""Where work is done, and what a result says of it. Enters: names of devices. Leaves: a device, its name, the commit. No
+part of the paper."""
 
 from __future__ import annotations
 
 import platform
+import subprocess
 from pathlib import Path
 
 import torch
+
+
+def choose_device(name: str) -> str:
+    """What "auto" means here: "cuda" where there is one, else "cpu".
+
+    Raises: ValueError for another name, or a GPU that is not there.
+    """
+    if name not in ("auto", "cpu", "cuda"):
+        raise ValueError(f"no device {name!r}; choose auto, cpu or cuda")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device 'cuda' was asked for but there is no CUDA device; use --device cpu")
+    return name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def device_name(device: torch.device | str) -> str:
@@ -16,3 +30,14 @@ def device_name(device: torch.device | str) -> str:
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return f"{(models or [platform.processor() or platform.machine()])[0]}, {torch.get_num_threads()} threads"
+
+
+def commit() -> str:
+    """The commit of this checkout, or "unknown"."""
+    try:
+        asked = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return "unknown"
+    return asked.stdout.strip() if asked.returncode == 0 else "unknown"

@@ -7,7 +7,7 @@ of them is allowed; the fixed trailing axes are named in each class.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Any, Callable, TypeVar
+from typing import Any, Callable, Sequence, TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -116,6 +116,20 @@ class Rendering(Movable):
     colors: Float[Tensor, "*batch C H W 3"]
     alphas: Float[Tensor, "*batch C H W 1"]
     depths: Float[Tensor, "*batch C H W 1"]
+
+
+def join(parts: Sequence[T]) -> T:
+    """Tensor dataclasses one after another along the first axis; what is no tensor is the first one's."""
+    if len(parts) == 1:
+        return parts[0]
+    changes: dict[str, Any] = {}
+    for f in fields(parts[0]):  # type: ignore[arg-type]
+        values = [getattr(part, f.name) for part in parts]
+        if isinstance(values[0], Tensor):
+            changes[f.name] = torch.cat(values)
+        elif isinstance(values[0], Movable):
+            changes[f.name] = join(values)
+    return replace(parts[0], **changes)  # type: ignore[type-var]
 
 
 @dataclass(frozen=True)

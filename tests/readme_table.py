@@ -25,7 +25,7 @@ def tables() -> str:
     avatars = [
         f"| {r['preset']}: {r['parameters'] / 1e6:.1f}M parameters, {r['gaussians']:,} Gaussians | {r['size']} | "
         f"{r['stages']['encode']:.1f} | {r['stages']['drive']:.1f} | {r['stages']['render']:.1f} | {r['memory_gib']:.2f} | "
-        f"{r['device']} |"
+        f"{r['device']}, at {r['commit'][:7]} |"
         for r in results if r.get("bench") == "avatar"
     ]
     loops = [

@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 from lca_mini.bench import device_name
-from lca_mini.training.folder import commit
+from lca_mini.device import commit
 
 KILLS = 10
 PLAN = ("--kind wild --people 32 --shard 2 --references 1 --targets 1 --image-size 32 --face-size 16 --device cpu")

@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from lca_mini.capture.rasterizer import rasterize, rasterize_patches
 from lca_mini.capture.rigs import intrinsics, look_at
 from lca_mini.capture.shading import (
-    Light, dome_light, gather_plate, linear_to_srgb, random_lights, resolve, shade, shadow_map, soft_clip,
-    srgb_to_linear, sun_visibility,
+    Light, dome_light, gather_plate, linear_to_srgb, random_lights, resolve, shade, soft_clip, srgb_to_linear,
     vertex_normals,
 )  # fmt: skip
+from lca_mini.capture.shadows import shadow_map, sun_visibility
 
 
 def quad(side: float, height: float) -> torch.Tensor:

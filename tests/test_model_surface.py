@@ -5,18 +5,18 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lca_mini.model.surface import CELLS, SurfaceFinder, surface_cells, surface_loss
+from lca_mini.model.surface import CELLS, SurfaceFinder, patch_cells, surface_loss
 
 
 def test_cells_are_those_of_the_patch_grid() -> None:
     surface = torch.zeros(1, 4, 4, 6)  # cells of 8 pixels; patches of 16: two rows, three columns
     surface[0, :, 0, 1] = torch.tensor([1.0, 2, 3, 1])  # first patch, upper right
     surface[0, :, 3, 4] = torch.tensor([4.0, 5, 6, 0.5])  # last patch, lower left
-    cells = surface_cells(surface, (2, 3))
+    cells = patch_cells(surface, (2, 3))
     assert cells.shape == (1, 6, CELLS**2, 4)
     assert cells[0, 0, 1].tolist() == [1, 2, 3, 1] and cells[0, 5, 2].tolist() == [4, 5, 6, 0.5]
     assert cells.abs().sum() == 7 + 15.5
-    coarse = surface_cells(surface, (1, 1))  # a mean over what is covered, not over what is empty
+    coarse = patch_cells(surface, (1, 1))  # a mean over what is covered, not over what is empty
     assert coarse[0, 0, 1, :3].tolist() == pytest.approx([0, 0, 0]) and coarse[0, 0, 0, :3].tolist() == pytest.approx([1, 2, 3])
 
 

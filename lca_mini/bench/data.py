@@ -1,21 +1,23 @@
 """How fast people are filmed: pictures a second of `sample_people`, dressed, lit, shadowed and degraded.
 
-Enters: a kind of capture and how many people at a time. Leaves: one dictionary, one JSON line on the terminal. No part
-of the paper, whose pictures lie on disks. Body pictures and face crops, of references and of targets, all count.
+Enters: a kind of capture and how many people at a time. Leaves: a dictionary for JSON. No part of the paper, whose
+pictures lie on disks. Body pictures and face crops, of references and of targets, each count as one.
 """
 
 from __future__ import annotations
 
-import statistics
-import time
+import itertools
 from typing import Any
 
 import torch
 
+from lca_mini.bench.clock import Clock, check_numbers, rounded, summary
 from lca_mini.capture.film import SAMPLE_KINDS, sample_people
 from lca_mini.capture.wild import Tracker
-from lca_mini.device import device_name
+from lca_mini.device import choose_device, device_name
 from lca_mini.people.splits import seeds_of
+
+FEW = 2  # calls before the timed ones
 
 
 def bench_data(
@@ -29,38 +31,29 @@ def bench_data(
         people: a call, filmed together; None takes 64 on a GPU and 4 on a CPU.
         repeats: timed calls, after two that are not.
         device: None takes a GPU if there is one.
-    Returns: a dictionary that JSON takes; per second are medians, `ms_*` are for a call.
+    Returns: a dictionary that JSON takes; per second are medians, `ms_*` are for a call, `fps` counts pictures.
     Raises: ValueError for another kind, numbers below 1, or a GPU that is not there.
     """
     if kind not in SAMPLE_KINDS:
         raise ValueError(f"no capture {kind!r}; choose one of {', '.join(SAMPLE_KINDS)}")
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    on_cuda = torch.device(device).type == "cuda"
-    if on_cuda and not torch.cuda.is_available():
-        raise ValueError("there is no CUDA device here; use --device cpu")
-    people = (64 if on_cuda else 4) if people is None else people
-    if min(people, references, targets, repeats) < 1:
-        raise ValueError("people, references, targets and repeats must all be at least 1")
-    tracker = Tracker() if kind == "wild" else None
-    seconds = []
-    if on_cuda:
-        torch.cuda.reset_peak_memory_stats()
-    for i in range(2 + repeats):
-        seeds = seeds_of("train", i * people, people)
-        started = time.perf_counter()
+    device = choose_device(device or "auto")
+    clock = Clock(device)
+    people = (64 if clock.cuda else 4) if people is None else people
+    check_numbers(people=people, references=references, targets=targets, repeats=repeats)
+    tracker, turn = Tracker() if kind == "wild" else None, itertools.count()
+
+    def shoot() -> None:
+        seeds = seeds_of("train", next(turn) * people, people)
         sample_people(seeds, kind, references, targets, image_size, face_size, device, people, tracker=tracker)
-        if on_cuda:
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - started)
-    seconds = sorted(seconds[2:])
-    median, late = statistics.median(seconds), seconds[min(len(seconds) - 1, round(0.95 * len(seconds)))]
+
+    if clock.cuda:
+        torch.cuda.reset_peak_memory_stats()
     images = 2 * (references + targets)
-    short = lambda value: float(f"{value:.4g}")  # noqa: E731
+    times = summary(clock.stages([shoot], repeats, FEW)[0], images * people)
     return {
         "bench": "data", "kind": kind, "device": device_name(device), "people": people, "references": references,
-        "targets": targets, "image_size": image_size, "face_size": face_size, "repeats": repeats,
-        "images_per_s": short(images * people / median), "people_per_s": short(people / median),
-        "ms_median": short(1000 * median), "ms_p95": short(1000 * late),
-        "memory_gib": short(torch.cuda.max_memory_allocated() / 2**30) if on_cuda else None,
+        "targets": targets, "image_size": image_size, "face_size": face_size, "repeats": repeats, **times,
+        "images_per_s": times["fps"], "people_per_s": rounded(times["fps"] / images),
+        "memory_gib": rounded(torch.cuda.max_memory_allocated() / 2**30) if clock.cuda else None,
         "torch": torch.__version__,
     }  # fmt: skip

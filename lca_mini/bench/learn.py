@@ -20,6 +20,7 @@ from lca_mini.render import choose_backend
 
 FEW = 2  # calls before the timed ones: these take long
 
+
 def bench_encode(
     preset: str = "mini", images: int = 8, batch: int = 1, repeats: int = 10, device: str | None = None
 ) -> dict[str, Any]:

@@ -17,15 +17,18 @@ from typing import Any, Callable
 import torch
 
 from lca_mini.bench.clock import choose
+from lca_mini.bench.data import bench_data
 from lca_mini.bench.drive import bench_drive
 from lca_mini.bench.learn import bench_encode, bench_train
 from lca_mini.bench.render import bench_render
+from lca_mini.device import commit
 
 Job = tuple[str, Callable[..., dict[str, Any]], dict[str, Any]]
 
 
 def jobs(device: str) -> list[Job]:
     """Name, function and arguments of each measurement; the most telling first."""
+    filming: list[Job] = [(f"data_{kind}", bench_data, {"kind": kind, "device": device}) for kind in ("wild", "studio")]
     if torch.device(device).type == "cuda":
         paper = {"preset": "paper", "size": 1024, "device": device}
         mini = {"preset": "mini", "size": 512, "device": device}
@@ -41,6 +44,7 @@ def jobs(device: str) -> list[Job]:
             ("render_gsplat", bench_render, {"backend": "gsplat", "size": 1024, "repeats": 50}),
             ("train_mini", bench_train, {"preset": "mini", "batch": 16, "references": 8, "targets": 4, "repeats": 3,
                                         "device": device}),
+            *filming,
         ]
     return [
         ("render", bench_render, {"backend": "cpu", "against_reference": True}),
@@ -48,6 +52,7 @@ def jobs(device: str) -> list[Job]:
         ("drive_mini_batch16", bench_drive, {"batch": 16, "repeats": 10, "device": device}),
         ("encode_mini", bench_encode, {"repeats": 3, "device": device}),
         ("train_nano", bench_train, {"repeats": 3, "device": device}),
+        *filming,
     ]
 
 
@@ -65,8 +70,6 @@ def bench_suite(out: Path, device: str | None = None, only: tuple[str, ...] = ()
     Returns: the file names that were written, and what failed.
     Raises: ValueError for a name in `only` that is no job, or a folder that cannot be written.
     """
-    from lca_mini.training.folder import commit
-
     device = choose(device)
     listed = jobs(device)
     unknown = sorted(set(only) - {name for name, _, _ in listed})

@@ -11,9 +11,10 @@ from lca_mini.capture.rigs import (
 )  # fmt: skip
 from lca_mini.capture.routines import ROUTINES
 from lca_mini.capture.shading import (
-    LIGHT_KINDS, Light, Plate, ShadowMap, dome_light, gather_plate, linear_to_srgb, random_lights, resolve, shade,
-    shadow_map, srgb_to_linear, sun_visibility, vertex_normals,
+    LIGHT_KINDS, Light, Plate, dome_light, gather_plate, linear_to_srgb, random_lights, resolve, shade, srgb_to_linear,
+    vertex_normals,
 )  # fmt: skip
+from lca_mini.capture.shadows import ShadowMap, shadow_map, sun_visibility
 
 __all__ = [
     "Fragments", "LIGHT_KINDS", "Light", "MOTION_KINDS", "Motion", "NOMINAL", "Patches", "Plate", "ROUTINES",

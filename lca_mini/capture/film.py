@@ -23,7 +23,7 @@ from lca_mini.capture.styles import style_of
 from lca_mini.capture.wild import Tracker, Wild, occlude, photograph, tracked
 from lca_mini.people.crowd import Crowd, grow, posed
 from lca_mini.people.wardrobe import SHOES, SKIN, TAIL, wardrobe
-from lca_mini.types import Cameras, Sample
+from lca_mini.types import Cameras, Sample, join
 
 SAMPLE_KINDS = ("wild", "studio", "stylised")
 
@@ -80,7 +80,7 @@ def sample_people(
         _sample(part.to(device), kind, references, targets, image_size, face_size, wild, tracker)
         for part in seeds.split(at_once)
     ]
-    return _join(chunks)
+    return join(chunks)
 
 
 def _sample(
@@ -184,17 +184,3 @@ def _portrait_cameras(
     Ks = intrinsics(torch.full_like(yaw, 0.6))
     box = frame_person(head, viewmats, Ks, 0.2, jitter * 0.6)
     return viewmats, crop_camera(Ks, box, size)
-
-
-def _join(chunks: list[Sample]) -> Sample:
-    if len(chunks) == 1:
-        return chunks[0]
-    first = chunks[0]
-    joined = {name: torch.cat([getattr(c, name) for c in chunks]) for name in vars(first) if name != "cameras"}
-    cameras = Cameras(
-        torch.cat([c.cameras.viewmats for c in chunks]),
-        torch.cat([c.cameras.Ks for c in chunks]),
-        first.cameras.width,
-        first.cameras.height,
-    )
-    return Sample(cameras=cameras, **joined)

@@ -16,9 +16,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from lca_mini.capture.rasterizer import Patches, rasterize_patches
-from lca_mini.capture.shading import (
-    Light, Plate, ShadowMap, gather_plate, shade, shadow_map, sun_visibility, vertex_normals,
-)  # fmt: skip
+from lca_mini.capture.shading import Light, Plate, gather_plate, shade, vertex_normals
+from lca_mini.capture.shadows import ShadowMap, shadow_map, sun_visibility
 from lca_mini.capture.styles import flatten_toons, restyle
 from lca_mini.people.appearance import appearance
 from lca_mini.people.crowd import Crowd

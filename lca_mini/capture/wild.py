@@ -32,11 +32,11 @@ class Wild:
     is 256 wide.
 
     environment: share of the sky's light that comes from a few coloured areas around the person instead.
-    waist_up: share of people who are shown from the waist up. occluder: share of references with an
-    object in front. matte: how far the matte's edge is softened and moved; at 0 the cover is known, and so is the
-    light of the person alone. motion_blur: longest streak. exposure:
-    spread between pictures of one person, stops. white_balance: the same of red and blue over green. grain: strongest
-    noise, of white. jpeg: share of references that were compressed, at qualities of 50 to 95.
+    waist_up: share of people who are shown from the waist up. occluder: share of references with an object in front.
+    matte: how far the matte's edge is softened and moved; at 0 the cover is known, and so is the light of the person
+    alone. motion_blur: longest streak. exposure: spread between pictures of one person, stops. white_balance: the same
+    of red and blue over green. grain: strongest noise, of white. jpeg: share of references that were compressed, at
+    qualities of 50 to 95.
     """
 
     environment: float = 0.5
@@ -59,8 +59,9 @@ class Tracker:
     and finger joint, degrees about each of three axes. gaze: degrees. aside, depth: metres, across and along the view.
     betas: of each shape coefficient. focal: relative, one a person.
 
-    Sizes, as upper ends: half of what a good regressor reports on 3DPW (WHAM, CVPR 2024: 35.9 mm mean joint error after alignment), as
-    we assume that a fit to the whole video does better; a test holds the mean joint error between 12 and 24 mm.
+    Sizes, as upper ends: half of what a good regressor reports on 3DPW (WHAM, CVPR 2024: 35.9 mm mean joint error after
+    alignment), as we assume that a fit to the whole video does better; a test holds the mean joint error between 12 and
+    24 mm.
     """
 
     root: float = 0.8

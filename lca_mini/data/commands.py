@@ -12,6 +12,8 @@ from typing import Annotated, Any, Callable, Literal
 
 import tyro
 
+from lca_mini.device import choose_device, commit, device_name
+
 FOLDER = Annotated[Path, tyro.conf.Positional]
 SPLIT = Literal["train", "val", "test-studio", "test-wild", "demo"]
 
@@ -50,7 +52,7 @@ def make(
 
     if kind not in SAMPLE_KINDS:
         raise ValueError(f"no kind {kind!r}; choose one of {', '.join(SAMPLE_KINDS)}")
-    where = chosen_device(device)
+    where = choose_device(device)
     plan = Plan(kind, split, people, start, references, targets, image_size, face_size, shard, where)
     manifest = make_folder(plan, out)
     print(f"{people} people in {len(plan.shards)} shards, {megabytes(manifest):.1f} MB: {out}")
@@ -121,7 +123,7 @@ def card(
 
     if min(people, faces, described) < 1 or not 16 <= size <= 2048 or size % 8:
         raise ValueError(f"{people} people and {faces} faces of {size} pixels, {described} described, cannot be drawn")
-    where = chosen_device(device)
+    where = choose_device(device)
     save_small(chart(counts(*axes_of(described))), out / "axes.jpg")
     whole, close = film_with(1, 1, size, 16, where), film_with(1, 1, 16, size, where)
     with tqdm(total=2 * people + faces, desc="film", unit="person") as bar:
@@ -147,7 +149,6 @@ def study(
         described: People in the histograms.
         device: Where to film.
     """
-    from lca_mini.device import device_name
     from lca_mini.data.charts import chart
     from lca_mini.data.manifest import generator, write_whole
     from lca_mini.data.people import film_with
@@ -155,24 +156,15 @@ def study(
     from lca_mini.data.study import described as axes_of
     from lca_mini.data.study import study as run
 
-    where = chosen_device(device)
+    where = choose_device(device)
     axes, names = axes_of(described)
     found = run(film_with(1, 1, 64, 16, where), people, axes, names)
-    about = {"command": "lca-mini " + " ".join(sys.argv[1:]), "generator": generator(), "device": device_name(where),
+    about = {"command": "lca-mini " + " ".join(sys.argv[1:]), "commit": commit(), "generator": generator(), "device": device_name(where),
              "people_of_each_split": people, "described": described}  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
     write_whole(out / "data_study.json", (json.dumps(about | found, indent=1) + "\n").encode())
     save_small(chart(found["colours"] | found["axes"]), out / "data_study.jpg")
     print(json.dumps(about | {"leaks": found["leaks"]}))
-
-
-def chosen_device(device: str) -> str:
-    """"cpu" or "cuda". Raises: ValueError where CUDA is asked for and there is none."""
-    import torch
-
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("there is no CUDA device here; choose device cpu or auto")
-    return device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def megabytes(manifest: Any) -> float:

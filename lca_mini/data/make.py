@@ -10,7 +10,7 @@ plan alone, so that a run killed anywhere and begun again leaves the same bytes 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -19,12 +19,10 @@ from lca_mini.data.hub_card import hub_card
 from lca_mini.data.manifest import (
     FILE, PARTIAL, Manifest, Plan, check_seeds, find_fault, generator, read_manifest, write_whole,
 )  # fmt: skip
-from lca_mini.data.people import film_with
+from lca_mini.data.people import AT_ONCE, film_with
 from lca_mini.data.shards import read_shard, write_shard
 from lca_mini.data.stream import Film
-from lca_mini.types import Sample
-
-AT_ONCE = {"cpu": 4, "cuda": 32}  # people filmed together
+from lca_mini.types import Sample, join
 
 
 def make_folder(plan: Plan, folder: Path, film: Film | None = None, quiet: bool = False) -> Manifest:
@@ -89,7 +87,7 @@ def filmed(plan: Plan, film: Film, first: int, count: int, tell: Callable[[int],
         seeds = torch.arange(at, min(at + AT_ONCE[plan.device], first + count))
         parts.append(film(seeds, plan.kind).to("cpu"))
         tell(len(seeds))
-    return stacked(parts)
+    return join(parts)
 
 
 def keep(sample: Sample, manifest: Manifest, folder: Path, name: str) -> Manifest:
@@ -105,15 +103,6 @@ def keep(sample: Sample, manifest: Manifest, folder: Path, name: str) -> Manifes
         raise ValueError(f"cannot write {str(path)!r} ({error.strerror or error}); what is finished stays, and the "
                          "same command goes on from there") from None
     return manifest
-
-
-def stacked(parts: list[Sample]) -> Sample:
-    """Samples of B1, B2 ... people as one of all."""
-    first = parts[0]
-    tensors = {name: torch.cat([getattr(part, name) for part in parts])
-               for name, value in vars(first).items() if isinstance(value, torch.Tensor)}
-    viewmats, Ks = (torch.cat([getattr(part.cameras, name) for part in parts]) for name in ("viewmats", "Ks"))
-    return Sample(cameras=replace(first.cameras, viewmats=viewmats, Ks=Ks), **tensors)
 
 
 def check_folder(folder: Path, quiet: bool = False) -> Manifest:

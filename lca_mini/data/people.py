@@ -16,6 +16,8 @@ from lca_mini.data.stream import Cast, Film
 from lca_mini.people.splits import SPAN, seeds_of
 from lca_mini.types import Sample
 
+AT_ONCE = {"cpu": 4, "cuda": 32}  # people filmed together
+
 
 def cast_of(split: str, people: int = 0) -> Cast:
     """Positions to seeds of a split. people: how many there are, after which they come again; 0 for all.
@@ -40,7 +42,7 @@ def film_with(
         remember: how many steps' samples to keep, so that people who come again need not be filmed again.
         tracker: whose errors wild samples carry; None for the truth, as evaluation takes it.
     """
-    at_once = 32 if torch.device(device).type == "cuda" else 4
+    at_once = AT_ONCE.get(torch.device(device).type, AT_ONCE["cpu"])
     kept: dict[tuple[str, tuple[int, ...]], Sample] = {}
 
     def film(seeds: Int[Tensor, "B"], kind: str) -> Sample:

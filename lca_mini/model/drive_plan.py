@@ -74,11 +74,9 @@ class DrivePlan:
 def make_plan(model: LCA, avatar: Avatar, frames: int | None) -> DrivePlan:
     """frames: None for signals [B ...], a number for [B F ...].
 
-    Raises: ValueError where the model has no correction branch, or frames is not positive.
+    Raises: ValueError where frames is not positive. The caller answers for a model with a correction branch.
     """
     branch = model.correction_branch
-    if branch is None:
-        raise ValueError('this model has no correction branch; drive it with kernels="torch"')
     if frames is not None and frames < 1:
         raise ValueError(f"frames is {frames}; an avatar is driven at least one frame at a time")
     people, device = len(avatar.betas), avatar.betas.device

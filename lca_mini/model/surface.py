@@ -49,7 +49,7 @@ class SurfaceFinder(nn.Module):
         return (tokens + self.place(place.flatten(-2))).unflatten(0, shape[:2]), found.unflatten(0, shape[:2])
 
 
-def surface_cells(surface: Float[Tensor, "*batch 4 h w"], grid: tuple[int, int]) -> Float[Tensor, "*batch P Q 4"]:
+def patch_cells(surface: Float[Tensor, "*batch 4 h w"], grid: tuple[int, int]) -> Float[Tensor, "*batch P Q 4"]:
     """`Sample.surface` at CELLS x CELLS places of each patch of a grid (rows, columns): point and coverage."""
     rows, columns = grid
     weighted = torch.cat([surface[..., :3, :, :] * surface[..., 3:, :, :], surface[..., 3:, :, :]], dim=-3)

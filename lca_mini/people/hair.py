@@ -17,7 +17,6 @@ from lca_mini.people.noise import smoothstep
 from lca_mini.people.pieces import Piece, follow, grid_faces
 
 AXIS_Z = 0.115
-CROWN = 0.79
 _LINE_Z = (0.0, 0.045, 0.07, 0.095, 0.105, 0.128, 0.138, 0.150, 0.165, 0.19, 0.24)
 _LINE_Y = (0.59, 0.595, 0.61, 0.65, 0.69, 0.70, 0.672, 0.705, 0.745, 0.757, 0.757)
 _BEARD_Z = (0.0, 0.128, 0.138, 0.150, 0.165, 0.19, 0.205, 0.26)

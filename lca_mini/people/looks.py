@@ -19,7 +19,6 @@ from lca_mini.people.extras import Extras, colors, extras_of, new_patterns
 from lca_mini.people.shape import Traits
 
 HAIRDOS = ("bald", "buzz", "short", "full", "afro", "bob", "long", "ponytail", "bun")
-GARMENTS = ("top", "bottom", "skirt", "shoes")
 PATTERNS = ("plain", "hoops", "stripes", "checks", "dots", "print", "heather", "band", "badge", "blocks",
             "plaid", "floral", "denim", "knit", "letters", "emblem")  # fmt: skip
 _CHANCES = {  # of HAIRDOS, for men and women

@@ -6,7 +6,6 @@ Enters: a run's numbers and its model. Leaves: `log.jsonl`, `summary.json`, `mod
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -73,14 +72,3 @@ def write_summary(out: Path, summary: dict[str, Any]) -> None:
     """`summary.json`, whole or not at all."""
     with whole_file(out / "summary.json") as path:
         path.write_text(json.dumps(summary, indent=1) + "\n")
-
-
-def commit() -> str:
-    """The commit of this checkout, or "unknown"."""
-    try:
-        asked = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return "unknown"
-    return asked.stdout.strip() if asked.returncode == 0 else "unknown"

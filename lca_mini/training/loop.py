@@ -18,13 +18,13 @@ from typing import Any
 
 import torch
 
-from lca_mini.device import device_name
+from lca_mini.device import choose_device, commit, device_name
 from lca_mini.body import load_body
 from lca_mini.data.stream import Cast, Film
 from lca_mini.export import save_png
 from lca_mini.model import LCA, build, load
 from lca_mini.render import choose_backend
-from lca_mini.training.folder import check_folder, commit, log_line, save_weights, write_summary
+from lca_mini.training.folder import check_folder, log_line, save_weights, write_summary
 from lca_mini.training.optim import Average, make_optimizer, rate_factor, set_rate, skip_where
 from lca_mini.training.perceptual import perceptual
 from lca_mini.training.settings import TrainSettings
@@ -50,9 +50,7 @@ def train(settings: TrainSettings, film: Film | None = None, cast: Cast | None =
     from accelerate import Accelerator
     from tqdm.auto import tqdm
 
-    on_cpu = settings.device == "cpu" or not torch.cuda.is_available()
-    if settings.device == "cuda" and on_cpu:
-        raise ValueError("there is no CUDA device here; choose device cpu or auto")
+    on_cpu = choose_device(settings.device) == "cpu"
     half = not on_cpu
     accelerator = Accelerator(mixed_precision="bf16" if half else "no", cpu=on_cpu)
     device, rank, ranks = accelerator.device, accelerator.process_index, accelerator.num_processes

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from lca_mini.config import Config, preset
+from lca_mini.config import Config, check_ranges, preset
 from lca_mini.data.stream import KINDS
 from lca_mini.training.losses import LossWeights
 from lca_mini.training.perceptual import NAMES
@@ -89,14 +89,14 @@ class TrainSettings:
             raise ValueError(f"no data {self.data!r}; choose stage, {', '.join(KINDS)}, or a folder that lca-mini data make "
                              "has filled")
         preset(self.preset)
-        ranges = {"batch": (1, math.inf), "references": (1, 16), "targets": (1, 64), "echo": (1, 64), "tracker": (0, 4),
-                  "steps": (0, math.inf), "minutes": (0, 1e6), "lr": (0, 1), "muon": (0, 100), "warmup": (0, 1), "weight_decay": (0, 10),
-                  "ema": (0, 0.99999), "given_betas": (0, 1), "people": (0, math.inf), "log_every": (1, math.inf),
-                  "preview_every": (0, math.inf), "save_every": (0, math.inf), "most_bad_steps": (0, math.inf),
-                  "shard_megabytes": (0, math.inf), "clip": (1e-6, math.inf), "seed": (0, 2**31)}
-        for name, (low, high) in ranges.items():
-            if not low <= getattr(self, name) <= high:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must lie between {low} and {high}")
+        check_ranges(self, {
+            "batch": (1, math.inf), "references": (1, 16), "targets": (1, 64), "echo": (1, 64), "tracker": (0, 4),
+            "steps": (0, math.inf), "minutes": (0, 1e6), "lr": (0, 1), "muon": (0, 100), "warmup": (0, 1),
+            "weight_decay": (0, 10), "ema": (0, 0.99999), "given_betas": (0, 1), "people": (0, math.inf),
+            "log_every": (1, math.inf), "preview_every": (0, math.inf), "save_every": (0, math.inf),
+            "most_bad_steps": (0, math.inf), "shard_megabytes": (0, math.inf), "clip": (1e-6, math.inf),
+            "seed": (0, 2**31),
+        })  # fmt: skip
         if self.gamma is not None and not 0 <= self.gamma <= 1:
             raise ValueError(f"gamma is {self.gamma}; it must lie between 0 (heads alone) and 1 (one rate for all)")
         if not self.steps and not self.minutes:

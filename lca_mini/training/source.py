@@ -7,12 +7,14 @@ studio. What differs from the paper: both are made by this library.
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import torch
 
 from lca_mini.capture.wild import Tracker
 from lca_mini.config import Config
-from lca_mini.data import SampleFolder, open_stream
+from lca_mini.data import open_stream
+from lca_mini.data.manifest import read_manifest
 from lca_mini.data.people import cast_of, film_with
 from lca_mini.data.stream import Cast, Film, SampleStream
 from lca_mini.training.settings import TrainSettings
@@ -53,7 +55,7 @@ def people_of(
 
 def check_folder_fits(settings: TrainSettings, config: Config) -> None:
     """Raises: ValueError where a folder's samples are smaller than asked, or of other sizes than the model's."""
-    plan = SampleFolder(settings.folder).manifest.plan  # type: ignore[arg-type]
+    plan = read_manifest(Path(settings.folder)).plan  # type: ignore[arg-type]
     for name in ("references", "targets"):
         if getattr(settings, name) > getattr(plan, name):
             raise ValueError(f"{settings.folder!r} holds {getattr(plan, name)} {name} a person, and "

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lca_mini.model import LCA, Reconstruction, face_finder_loss
-from lca_mini.model.surface import surface_cells, surface_loss
+from lca_mini.model.surface import patch_cells, surface_loss
 from lca_mini.render import render
 from lca_mini.training import losses
 from lca_mini.training.losses import LossWeights
@@ -91,7 +91,7 @@ class Learner(nn.Module):
         if sample.surface is not None and sample.face_surface is not None:
             grid = self.model.image_encoder.grid
             kinds = (images, sample.surface), (sample.face_images, sample.face_surface)
-            cells = [surface_cells(s[:, chance.references], grid(*p.shape[-2:])) for p, s in kinds]
+            cells = [patch_cells(s[:, chance.references], grid(*p.shape[-2:])) for p, s in kinds]
             cells = torch.cat(cells, dim=2)
         bodies = (self.model.anchors_of(betas) for betas in (reconstruction.betas, sample.betas))
         return Learned(reconstruction, faces, actions, self.model.find_faces(images), cells, *bodies)
