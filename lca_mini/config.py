@@ -19,7 +19,8 @@ class Config:
     face_size: int = 128  # side of a face crop, pixels
     image_encoder: str = "patch"  # "patch", "timm:<name>" or "sapiens:<TorchScript file>"
     patch_size: int = 16  # pixels, of the "patch" encoder
-    surface_blocks: int = 2  # of attention before the transformer, to find correspondences; 0 leaves the finder out
+    finder_channels: int = 48  # of the net that finds correspondences; 0 leaves it out, and what builds on it
+    finder_blocks: int = 1  # of attention before the transformer, where patches are told their places
     width: int = 384  # D
     layers: int = 4  # L
     heads: int = 6
@@ -50,7 +51,7 @@ class Config:
 PRESETS: dict[str, Config] = {
     "nano": Config(
         preset="nano", image_size=128, face_size=64, width=96, layers=2, heads=4, anchors=512, gaussians_per_anchor=4,
-        correction_hidden=64, frequencies=6,
+        correction_hidden=64, frequencies=6, finder_channels=16,
     ),
     "mini": Config(),
     "paper": Config(

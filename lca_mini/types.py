@@ -139,9 +139,10 @@ class Sample(Movable):
     images: references, sRGB [0, 1], foreground over white. face_images: a square crop of each one's face.
     image_mask: False where a reference is padding. targets, target_masks: what to render; each target has its own
     frame and one camera (`cameras`, C = 1). target_faces: the face crop of each target, for the expression encoder.
-    actions: the 52 facial actions [0, 1] where they are known (synthetic people), else zeros with has_actions False.
-    seeds: who it is. surface, face_surface: what each cell of 8 x 8 pixels of a reference and of its face crop shows,
-    where that is known: mean point of the canonical template (x, y, z, metres), and how much of the cell is covered.
+    actions: the 52 facial actions [0, 1] where they are known (synthetic people), else zeros. seeds: who it is.
+    surface, face_surface: what each cell of 4 x 4 pixels of a reference and of its face crop shows, where that is known:
+    mean point of the canonical template (x, y, z, metres), and how much of the cell is covered. face_viewmats, face_Ks:
+    the cameras of `target_faces`, where these show the targets' moments over white.
     """
 
     images: Float[Tensor, "*batch S 3 H W"]
@@ -158,5 +159,7 @@ class Sample(Movable):
     actions: Float[Tensor, "*batch T 52"]
     betas: Float[Tensor, "*batch K"]
     seeds: Int[Tensor, "*batch"]
-    surface: Float[Tensor, "*batch S 4 H/8 W/8"] | None = None
-    face_surface: Float[Tensor, "*batch S 4 h/8 w/8"] | None = None
+    surface: Float[Tensor, "*batch S 4 H/4 W/4"] | None = None
+    face_surface: Float[Tensor, "*batch S 4 h/4 w/4"] | None = None
+    face_viewmats: Float[Tensor, "*batch T 1 4 4"] | None = None
+    face_Ks: Float[Tensor, "*batch T 1 3 3"] | None = None

@@ -32,8 +32,8 @@ def one_person(seed: int) -> Sample:
         face_boxes=0.2 + 0.2 * rand(REFERENCES, 3), targets=targets, target_masks=masks,
         target_faces=rand(TARGETS, 3, FACE, FACE), cameras=cameras, pose=0.1 * rand(TARGETS, 55, 3),
         transl=0.05 * rand(TARGETS, 3), gaze=0.1 * rand(TARGETS, 4), actions=rand(TARGETS, 52),
-        betas=rand(BETAS), seeds=torch.tensor(seed), surface=rand(REFERENCES, 4, SIDE // 8, SIDE // 8),
-        face_surface=rand(REFERENCES, 4, FACE // 8, FACE // 8),
+        betas=rand(BETAS), seeds=torch.tensor(seed), surface=rand(REFERENCES, 4, SIDE // 4, SIDE // 4),
+        face_surface=rand(REFERENCES, 4, FACE // 4, FACE // 4),
     )
 
 

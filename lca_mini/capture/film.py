@@ -147,6 +147,7 @@ def _sample(
         targets=target_images, target_masks=target_masks, target_faces=target_faces, cameras=cameras,
         pose=motion.pose, transl=motion.transl, gaze=motion.gaze, actions=motion.actions, betas=betas, seeds=seeds,
         surface=surface_cells(references_), face_surface=surface_cells(faces_),
+        face_viewmats=near_view[t][:, :, None], face_Ks=near_Ks[t][:, :, None],
     )  # fmt: skip
 
 

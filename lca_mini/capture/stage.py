@@ -25,7 +25,7 @@ from lca_mini.people.looks import Looks
 from lca_mini.people.wardrobe import EYE, TOP, wardrobe
 from lca_mini.types import Cameras, Movable
 
-CELL = 8  # side of the cells of `Sample.surface`, pixels
+CELL = 4  # side of the cells of `Sample.surface`, pixels
 
 
 @dataclass(frozen=True)

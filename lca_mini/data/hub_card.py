@@ -43,9 +43,10 @@ integers {first} to {last} are the whole recipe. `manifest.json` lists every fil
 | `face_boxes` | the face in its reference: centre and side, as fractions of the reference's side |
 | `targets`, `target_masks`, `target_faces` | views to reproduce, exact coverage, face crops |
 | `viewmats`, `Ks` | world to camera (OpenCV axes: x right, y down, z forward; metres), intrinsics (pixels), of each target |
+| `face_viewmats`, `face_Ks` | where present: the cameras of `target_faces` |
 | `pose`, `transl`, `gaze`, `betas` | SMPL-X axis-angle of 55 joints (radians), metres with y up, (yaw, pitch) of both eyes, shape |
 | `actions` | 52 facial actions, 0 to 1 |
-| `surface`, `face_surface` | where present: mean point of the canonical body in each cell of 8 x 8 pixels (metres), and coverage |
+| `surface`, `face_surface` | where present: mean point of the canonical body in each cell of 4 x 4 pixels (metres), and coverage |
 | `seeds` | who it is |
 
 ```python

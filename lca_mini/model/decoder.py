@@ -5,7 +5,8 @@ Enters: `fused_tokens` [B M D], anchors, a driving signal. Leaves: `Gaussians` i
 anchor: Gaussian n belongs to anchor n // G. What differs from the paper, where it is silent: each anchor's Gaussians
 start as flat discs spread over its share of the surface, so that training begins from a closed body, and speak in the
 anchor's own frame, whose y axis is the surface normal; every output is softly bounded; the first layer of the
-correction branch is split, so that its token half is computed once per person.
+correction branch is split, so that its token half is computed once per person; a Gaussian's colour begins from the one
+that `Detail` saw at its place, as far as its token trusts it.
 """
 
 from __future__ import annotations
@@ -54,9 +55,20 @@ class CanonicalBranch(nn.Module):
         self.register_buffer("spread", rotate(frames[:, None], spread), persistent=False)  # [M G 3]
         self.register_buffer("first_scales", torch.logit(disc / LARGEST)[:, None], persistent=False)  # [M 1 3]
 
-    def forward(self, fused_tokens: Float[Tensor, "B M D"], points: Float[Tensor, "B M 3"]) -> Gaussians:
-        """Canonical Gaussians around `points`, the anchors of this person, metres."""
+    def forward(
+        self, fused_tokens: Float[Tensor, "B M D"], points: Float[Tensor, "B M 3"],
+        seen: tuple[Float[Tensor, "B M G 3"], Float[Tensor, "B M G"]] | None = None,
+    ) -> Gaussians:  # fmt: skip
+        """Canonical Gaussians.
+
+        Args:
+            points: the anchors of this person, metres.
+            seen: colours that the pictures show there, and shares of them to take, as `Detail` gives them.
+        """
         raw = self.head(fused_tokens).unflatten(-1, (-1, 14))  # [B M G 14]
+        logits = raw[..., 0:3]
+        if seen is not None:
+            logits = logits + seen[1][..., None] * torch.logit(seen[0].clamp(0.02, 0.98))
         frames = self.frames[:, None]
         offsets = self.spread + rotate(frames, soft_bound(STEP * raw[..., 3:6], REACH))
         turn = raw[..., 6:10] + raw.new_tensor([1.0, 0.0, 0.0, 0.0])
@@ -66,7 +78,7 @@ class CanonicalBranch(nn.Module):
             quats=quats.flatten(1, 2),
             scales=(LARGEST * torch.sigmoid(self.first_scales + raw[..., 11:14])).flatten(1, 2),
             opacities=torch.sigmoid(raw[..., 10]).flatten(1, 2),
-            colors=torch.sigmoid(raw[..., 0:3]).flatten(1, 2),
+            colors=torch.sigmoid(logits).flatten(1, 2),
         )
 
 

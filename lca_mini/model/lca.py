@@ -3,7 +3,8 @@
 Enters: `images` and `face_images` of B people, a `DrivingSignal`. Leaves: an `Avatar` (fused tokens and canonical
 Gaussians), and posed `Gaussians` in the world frame, for `lca_mini.render`. Part of the paper: its data flow, eq. 1-3,
 8 and 9 and skinning. What differs from the paper: `betas` are predicted from the fused tokens where the caller gives
-none; an action map beside the expression encoder; `SurfaceFinder`; `dual_branch=False` leaves the correction branch out (table S1).
+none; an action map beside the expression encoder; `SurfaceFinder`, and `Detail`, which builds on it; `dual_branch=False`
+leaves the correction branch out (table S1).
 The transformer may run under bfloat16 autocast; tokens leave it, and heads and skinning run, in float32, since
 bfloat16 would lose millimetres.
 """
@@ -21,10 +22,11 @@ from lca_mini.body import ACTIONS, Anchors, Body
 from lca_mini.body import bone_transforms, rest_joints, sample_anchors, skin_gaussians, with_gaze
 from lca_mini.config import Config
 from lca_mini.model.decoder import CanonicalBranch, CorrectionBranch, apply_offsets
+from lca_mini.model.detail import Detail
 from lca_mini.model.encoders import make_encoder
 from lca_mini.model.expression import ActionMap, ExpressionEncoder
 from lca_mini.model.face_finder import FaceFinder
-from lca_mini.model.surface import SurfaceFinder
+from lca_mini.model.surface import Placement, SurfaceFinder, known, patch_cells
 from lca_mini.model.tokens import GeometryTokens, ImageTokens
 from lca_mini.model.transformer import Transformer
 from lca_mini.types import Avatar, DrivingSignal, GaussianOffsets, Gaussians, Movable
@@ -38,7 +40,7 @@ class Reconstruction(Movable):
     """What one training step needs of one forward pass.
 
     offsets: canonical means less their anchors, metres (L_reg). betas: predicted, whatever betas the avatar has.
-    found: places of patches on the body (`SurfaceFinder`), None without a finder.
+    found: maps of places on the body (`SurfaceFinder`), of the body images and of the face crops; None without a finder.
     canonical_posed: skinned without correction (I_cano). posed: skinned with it (I_pose). corrections: None without
     a correction branch.
     """
@@ -46,7 +48,7 @@ class Reconstruction(Movable):
     avatar: Avatar
     offsets: Float[Tensor, "B N 3"]
     betas: Float[Tensor, "B K"]
-    found: Float[Tensor, "B S P Q 4"] | None
+    found: tuple[Float[Tensor, "B S 4 _h _w"], ...] | None
     canonical_posed: Gaussians
     posed: Gaussians
     corrections: GaussianOffsets | None
@@ -71,8 +73,10 @@ class LCA(nn.Module):
         self.image_encoder = make_encoder(config.image_encoder, config.patch_size, width)
         self.image_tokens = ImageTokens(self.image_encoder.out_channels, width)
         self.surface_finder = None
-        if config.surface_blocks:
-            self.surface_finder = SurfaceFinder(width, config.heads, config.mlp_ratio, config.surface_blocks)
+        if config.finder_channels:
+            self.surface_finder = SurfaceFinder(config.finder_channels)
+            self.placement = Placement(width, config.heads, config.mlp_ratio, config.finder_blocks)
+            self.detail = Detail(width, per_anchor)
         self.geometry_tokens = GeometryTokens(config.frequencies, width)
         self.transformer = Transformer(config.layers, width, config.heads, config.mlp_ratio, config.fusion)
         self.canonical_branch = CanonicalBranch(width, per_anchor, anchors.normals, anchors.spacing)
@@ -171,13 +175,15 @@ class LCA(nn.Module):
         face_images: Float[Tensor, "B S 3 h w"],
         image_mask: Bool[Tensor, "B S"] | None,
         betas: Float[Tensor, "B K"] | None,
-    ) -> tuple[Avatar, Float[Tensor, "B K"], Float[Tensor, "B S P Q 4"] | None]:
+    ) -> tuple[Avatar, Float[Tensor, "B K"], tuple[Float[Tensor, "B S 4 _h _w"], ...] | None]:
         """`encode` without its checks; the predicted betas, which it makes in any case; what `SurfaceFinder` found."""
-        fused_tokens, found = self.fuse(images, face_images, image_mask)
+        fused_tokens, seen, found = self.fuse(images, face_images, image_mask)
         with torch.autocast(images.device.type, enabled=False):
             predicted = self.betas_head(fused_tokens.mean(dim=1))
             betas = predicted if betas is None else betas
-            canonical = self.canonical_branch(fused_tokens, self.anchors_of(betas))
+            if seen is not None:
+                seen = (seen[0], self.detail.share(fused_tokens, seen[1]))
+            canonical = self.canonical_branch(fused_tokens, self.anchors_of(betas), seen)
             token_features = fused_tokens[..., :0]
             if self.correction_branch is not None:
                 token_features = self.correction_branch.token_half(fused_tokens)
@@ -188,18 +194,25 @@ class LCA(nn.Module):
         images: Float[Tensor, "B S 3 H W"],
         face_images: Float[Tensor, "B S 3 h w"],
         image_mask: Bool[Tensor, "B S"] | None,
-    ) -> tuple[Float[Tensor, "B M D"], Float[Tensor, "B S P Q 4"] | None]:
-        """Tokens of pictures and anchors through the transformer, and the places of patches."""
-        encoder, streams, grids = self.image_encoder, [], []
-        for pictures in (images, face_images):
+    ) -> tuple[Float[Tensor, "B M D"], tuple[Tensor, Tensor] | None, tuple[Float[Tensor, "B S 4 _h _w"], ...] | None]:
+        """Tokens of pictures and anchors through the transformer; what `Detail` saw; what `SurfaceFinder` found."""
+        encoder, kinds, streams, grids = self.image_encoder, (images, face_images), [], []
+        for pictures in kinds:
             streams.append(encoder(pictures.flatten(0, 1)).unflatten(0, pictures.shape[:2]))
             grids.append(encoder.grid(*pictures.shape[-2:]))
-        image_tokens, found = self.image_tokens(*streams, *grids), None
-        segments = tuple(rows * columns for rows, columns in grids)
+        image_tokens, geometry_tokens = self.image_tokens(*streams, *grids), self.geometry_tokens(self.anchors.points)
+        segments, seen, found = tuple(rows * columns for rows, columns in grids), None, None
         if self.surface_finder is not None:
-            image_tokens, found = self.surface_finder(image_tokens, segments)
-        geometry_tokens = self.geometry_tokens(self.anchors.points)
-        return self.transformer(image_tokens, geometry_tokens, segments, image_mask).float(), found
+            found = tuple(self.surface_finder(pictures) for pictures in kinds)
+            with torch.autocast(images.device.type, enabled=False):
+                maps = tuple(known(each) for each in found)
+                places = self.anchors.points[:, None] + self.canonical_branch.spread
+                colors, trust, more = self.detail(tuple(zip(kinds, maps)), places, image_mask)
+                seen = (colors, trust)
+            cells = torch.cat([patch_cells(each, grid) for each, grid in zip(maps, grids)], dim=2)
+            image_tokens = self.placement(image_tokens, cells, segments)
+            geometry_tokens = geometry_tokens + more
+        return self.transformer(image_tokens, geometry_tokens, segments, image_mask).float(), seen, found
 
     def correct(self, avatar: Avatar, signal: DrivingSignal) -> GaussianOffsets | None:
         """What the correction branch adds in these frames; None without one."""
@@ -229,7 +242,7 @@ class LCA(nn.Module):
 
     def parameter_depths(self) -> dict[str, int]:
         """The depth of each parameter, for layer-wise learning rates: 0 tokens, 1 ... L layers, L + 1 heads."""
-        first = ("image_encoder.", "image_tokens.", "surface_finder.", "geometry_tokens.")
+        first = ("image_encoder.", "image_tokens.", "surface_finder.", "placement.", "detail.", "geometry_tokens.")
         depths: dict[str, int] = {}
         for name, _ in self.named_parameters():
             if name.startswith(first):

@@ -1,7 +1,7 @@
-"""Correspondence: which point of the canonical body does each patch of a picture show?
+"""Correspondence: which point of the canonical body does each place of a picture show?
 
-Enters: `image_tokens` of body images and face crops. Leaves: the same tokens, told where on the body they are. It stands
-in for what the paper's frozen Sapiens encoder knows of people before training begins; ours begins with nothing, and
+Enters: body images and face crops, and their tokens. Leaves: a map of places, and tokens that know theirs. It stands in
+for what the paper's frozen Sapiens encoder knows of people before training begins; ours begins with nothing, and
 without such a hint spends most of a short run on finding out that this patch is a sleeve and that one a knee. Learned
 beside the model from `Sample.surface`, where it is known. What differs from the paper: all of it.
 """
@@ -16,41 +16,89 @@ from torch.nn import functional as F
 from lca_mini.model.tokens import positional_encoding
 from lca_mini.model.transformer import Block, in_stream
 
-CELLS = 2  # a patch is told apart into CELLS x CELLS places
-FREQUENCIES = 6  # of the encoding of a place: the shortest wave, 6 cm, is about as long as places are sure
+CELL = 4  # side of a place of the map, pixels
+CELLS = 2  # a patch is told CELLS x CELLS places
+FREQUENCIES = 6  # of the encoding of a place: the shortest wave is 6 cm long
+GROUPS = 8
+
+
+class Residual(nn.Module):
+    """Two 3 x 3 convolutions beside a straight way."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.net = nn.Sequential(
+            nn.GroupNorm(GROUPS, channels), nn.SiLU(), nn.Conv2d(channels, channels, 3, padding=1),
+            nn.GroupNorm(GROUPS, channels), nn.SiLU(), nn.Conv2d(channels, channels, 3, padding=1),
+        )  # fmt: skip
+
+    def forward(self, features: Float[Tensor, "N c h w"]) -> Float[Tensor, "N c h w"]:
+        return features + self.net(features)
 
 
 class SurfaceFinder(nn.Module):
-    """A few blocks of attention inside each picture, then place and coverage of each quarter of a patch."""
+    """A U-Net (Ronneberger et al., 2015) from pictures to points of the canonical template, one for each cell."""
+
+    def __init__(self, channels: int) -> None:
+        """`channels`: at the finest of four levels; coarser ones have two and three times as many."""
+        super().__init__()
+        widths = [channels, 2 * channels, 3 * channels, 3 * channels]
+        self.stem = nn.Conv2d(3, channels, CELL, stride=CELL)
+        self.shrink = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in zip(widths, widths[1:]))
+        self.down = nn.ModuleList(Residual(width) for width in widths)
+        self.widen = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in zip(widths, widths[1:]))
+        self.up = nn.ModuleList(Residual(width) for width in widths[:-1])
+        self.find = nn.Conv2d(channels, 4, 1)
+
+    def forward(self, images: Float[Tensor, "*batch 3 H W"]) -> Float[Tensor, "*batch 4 H/4 W/4"]:
+        """Points (x, y, z, metres, canonical template) and the logit of coverage, float32."""
+        height, width = images.shape[-2:]
+        flat = F.pad(images.flatten(0, -4) - 1, (0, -width % CELL, 0, -height % CELL))  # white is zero
+        features, levels = self.stem(flat.to(memory_format=torch.channels_last)), []
+        for level, block in enumerate(self.down):
+            features = block(features if level == 0 else self.shrink[level - 1](features))
+            levels.append(features)
+        for level in reversed(range(len(self.up))):
+            coarse = F.interpolate(self.widen[level](features), size=levels[level].shape[-2:])
+            features = self.up[level](levels[level] + coarse)
+        with torch.autocast(images.device.type, enabled=False):  # bfloat16 would lose millimetres
+            return self.find(features.float()).contiguous().unflatten(0, images.shape[:-3])
+
+
+class Placement(nn.Module):
+    """A block of attention inside each picture; then tokens are told which places their patches show."""
 
     def __init__(self, width: int, heads: int, mlp_ratio: float, blocks: int) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(Block(width, heads, mlp_ratio) for _ in range(blocks))
-        self.norm = nn.LayerNorm(width, bias=False)
-        self.find = nn.Linear(width, 4 * CELLS**2)
         self.place = nn.Linear(CELLS**2 * (3 + 6 * FREQUENCIES + 1), width)
 
     def forward(
-        self, image_tokens: Float[Tensor, "B S P D"], segments: tuple[int, ...]
-    ) -> tuple[Float[Tensor, "B S P D"], Float[Tensor, "B S P Q 4"]]:
-        """Tokens that know their place, and what was found: point (metres, canonical template) and logit of coverage.
+        self, image_tokens: Float[Tensor, "B S P D"], cells: Float[Tensor, "B S P Q 4"], segments: tuple[int, ...]
+    ) -> Float[Tensor, "B S P D"]:
+        """Tokens that know their place.
 
         Args:
+            cells: of each patch, as `patch_cells` makes them of `known`.
             segments: how many of the P patches belong to the body image, and how many to the face crop.
         """
-        shape = image_tokens.shape
         tokens = in_stream(image_tokens).flatten(0, 1)
         for block in self.blocks:
             tokens = block(tokens, segments=segments)
-        found = self.find(self.norm(tokens)).float().unflatten(-1, (CELLS**2, 4))
-        # held still: places are learned from `surface_loss` alone, not bent to whatever colours ask
-        points, covered = found[..., :3].detach(), found[..., 3:].detach().sigmoid()
+        points, covered = cells[..., :3], cells[..., 3:]
         place = torch.cat([positional_encoding(points, FREQUENCIES) * covered, covered], dim=-1)
-        return (tokens + self.place(place.flatten(-2))).unflatten(0, shape[:2]), found.unflatten(0, shape[:2])
+        return tokens.unflatten(0, image_tokens.shape[:2]) + self.place(place.flatten(-2))
+
+
+def known(found: Float[Tensor, "*batch 4 h w"]) -> Float[Tensor, "*batch 4 h w"]:
+    """A found map as the rest of the model sees it: coverage for its logit, and held still, since places are learned
+    from `surface_loss` alone, not bent to whatever colours ask."""
+    points, logits = found.detach().split((3, 1), dim=-3)
+    return torch.cat([points, logits.sigmoid()], dim=-3)
 
 
 def patch_cells(surface: Float[Tensor, "*batch 4 h w"], grid: tuple[int, int]) -> Float[Tensor, "*batch P Q 4"]:
-    """`Sample.surface` at CELLS x CELLS places of each patch of a grid (rows, columns): point and coverage."""
+    """A map of places at CELLS x CELLS places of each patch of a grid (rows, columns): point and coverage."""
     rows, columns = grid
     weighted = torch.cat([surface[..., :3, :, :] * surface[..., 3:, :, :], surface[..., 3:, :, :]], dim=-3)
     cells = F.adaptive_avg_pool2d(weighted.flatten(0, -4), (CELLS * rows, CELLS * columns))
@@ -59,8 +107,9 @@ def patch_cells(surface: Float[Tensor, "*batch 4 h w"], grid: tuple[int, int]) -
     return cells.flatten(3, 4).flatten(1, 2).unflatten(0, surface.shape[:-3])
 
 
-def surface_loss(found: Float[Tensor, "*batch P Q 4"], cells: Float[Tensor, "*batch P Q 4"]) -> Float[Tensor, ""]:
-    """Distance of the places, metres, where something is covered, plus the cross-entropy of coverage."""
-    weight = cells[..., 3]
-    distance = ((found[..., :3] - cells[..., :3]).abs().sum(-1) * weight).sum() / weight.sum().clamp(min=1)
-    return distance + 0.1 * F.binary_cross_entropy_with_logits(found[..., 3], weight)
+def surface_loss(found: Float[Tensor, "*batch 4 h w"], true: Float[Tensor, "*batch 4 h w"]) -> Float[Tensor, ""]:
+    """Distance of the places, metres, where something is covered, plus a tenth of the cross-entropy of coverage."""
+    weight = true[..., 3, :, :]
+    distance = (found[..., :3, :, :] - true[..., :3, :, :]).abs().sum(-3)
+    distance = (distance * weight).sum() / weight.sum().clamp(min=1)
+    return distance + 0.1 * F.binary_cross_entropy_with_logits(found[..., 3, :, :], weight)

@@ -2,7 +2,7 @@
 
 Enters: renders over white with their coverage, targets over white with their masks, and one forward pass's numbers.
 Leaves: named terms, unweighted, and their weighted sum. What differs from the paper: L_reg is as in LHM, with our own
-thresholds; SSIM beside the perceptual distance; render and target are laid over the same random colour, one a person,
+thresholds; SSIM beside the perceptual distance, a small share of PSNR itself; close-ups of the face; render and target are laid over the same random colour, one a person,
 so that white clothes and white background are two things; terms for coverage, predicted betas, the face finder, correspondences, and
 for the two ways to an expression code, which must agree.
 """
@@ -16,18 +16,22 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from lca_mini.training.metrics import masked_mean
 from lca_mini.training.perceptual import Perceptual, ssim_map
 
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Weight of each term, zero to leave it out. canonical: of L_img(I, I_cano) against L_img(I, I_pose)."""
+    """Weight of each term, zero to leave it out. canonical, near: of L_img of I_cano, and of close-ups of the face,
+    against L_img(I, I_pose)."""
 
     l1: float = 1.0
-    perceptual: float = 0.2
+    error: float = 0.01
+    perceptual: float = 0.05
     ssim: float = 0.1
     mask: float = 0.5
     canonical: float = 0.5
+    near: float = 0.5
     acap: float = 10.0
     asap: float = 0.01
     correction: float = 0.02
@@ -61,6 +65,14 @@ def image_loss(
     if weights.ssim > 0:
         terms["ssim"] = 1 - ssim_map(images, targets).mean()
     return terms
+
+
+def error_loss(
+    images: Float[Tensor, "b 3 H W"], targets: Float[Tensor, "b 3 H W"], masks: Float[Tensor, "b 1 H W"]
+) -> Float[Tensor, ""]:
+    """Logarithm (base 10) of the mean squared error over the foreground: PSNR over -10, as it is measured."""
+    squares = masked_mean((images - targets).square(), masks)
+    return (squares + 1e-4).log10().mean()
 
 
 def mask_loss(coverage: Float[Tensor, "b 1 H W"], masks: Float[Tensor, "b 1 H W"]) -> Float[Tensor, ""]:
@@ -104,9 +116,10 @@ def code_loss(from_faces: Float[Tensor, "*batch E"], from_actions: Float[Tensor,
 
 
 def total(terms: dict[str, Float[Tensor, ""]], weights: LossWeights) -> Float[Tensor, ""]:
-    """The weighted sum; a term named "cano_<name>" weighs weights.canonical times weights.<name>."""
+    """The weighted sum; a term named "cano_<name>" weighs weights.canonical times weights.<name>, "near_" alike."""
+    shares = {"cano_": weights.canonical, "near_": weights.near}
     sums = []
     for name, term in terms.items():
-        plain = name.removeprefix("cano_")
-        sums.append(term * getattr(weights, plain) * (weights.canonical if name != plain else 1.0))
+        share = shares.get(name[:5])
+        sums.append(term * getattr(weights, name if share is None else name[5:]) * (1.0 if share is None else share))
     return torch.stack(sums).sum()

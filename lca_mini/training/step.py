@@ -4,7 +4,8 @@ Enters: a `Sample` of B people and what chance decided for this step. Leaves: na
 paper: eq. 10, with I_cano (canonical Gaussians, posed) and I_pose (corrected ones); epsilon comes self-supervised from
 the target's own face crop. What differs from the paper: every other person is driven by its facial actions instead, so
 that both ways to a code learn to drive; some steps hand the model fewer references, some the true body shape; L_img of
-I_cano is taken on one random target a step, not on all, which costs half as much.
+I_cano is taken on one random target a step, not on all, which costs half as much; where the targets' face crops have
+cameras, they are reproduced too, since a mouth is a few pixels of a whole person.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lca_mini.model import LCA, Reconstruction, face_finder_loss
-from lca_mini.model.surface import patch_cells, surface_loss
+from lca_mini.model.surface import surface_loss
 from lca_mini.render import render
 from lca_mini.training import losses
 from lca_mini.training.losses import LossWeights
@@ -64,7 +65,6 @@ class Learned(Movable):
     from_faces: Float[Tensor, "B T E"]
     from_actions: Float[Tensor, "B T E"]
     boxes: Float[Tensor, "B S 3"]
-    cells: Float[Tensor, "B S P Q 4"] | None
     body: Float[Tensor, "B M 3"]
     true_body: Float[Tensor, "B M 3"]
 
@@ -87,14 +87,8 @@ class Learner(nn.Module):
         reconstruction = self.model(
             images, sample.face_images[:, chance.references], None, sample.betas if chance.given_betas else None, signal
         )
-        cells = None
-        if sample.surface is not None and sample.face_surface is not None:
-            grid = self.model.image_encoder.grid
-            kinds = (images, sample.surface), (sample.face_images, sample.face_surface)
-            cells = [patch_cells(s[:, chance.references], grid(*p.shape[-2:])) for p, s in kinds]
-            cells = torch.cat(cells, dim=2)
         bodies = (self.model.anchors_of(betas) for betas in (reconstruction.betas, sample.betas))
-        return Learned(reconstruction, faces, actions, self.model.find_faces(images), cells, *bodies)
+        return Learned(reconstruction, faces, actions, self.model.find_faces(images), *bodies)
 
 
 @dataclass(frozen=True)
@@ -121,6 +115,7 @@ def objective(
         pair = ((pictures, coverage), (sample.targets[:, which], masks))
         coloured, targets = (losses.recolour(images, alphas, colour).flatten(0, 1) for images, alphas in pair)
         terms = losses.image_loss(coloured, targets, net, weights)
+        terms["error"] = losses.error_loss(coloured, targets, masks.flatten(0, 1))
         return terms | {"mask": losses.mask_loss(coverage.flatten(0, 1), masks.flatten(0, 1))}, pictures
 
     terms, renders = compare(made.posed, slice(None))
@@ -129,12 +124,18 @@ def objective(
         if weights.canonical > 0:
             one = slice(chance.canonical, chance.canonical + 1)
             terms |= {f"cano_{name}": term for name, term in compare(made.canonical_posed, one)[0].items()}
+    if sample.face_viewmats is not None and sample.face_Ks is not None and weights.near > 0:
+        side = sample.target_faces.shape[-1]
+        near, _ = draw_targets(made.posed, Cameras(sample.face_viewmats, sample.face_Ks, side, side), backend)
+        faces = losses.image_loss(near.flatten(0, 1), sample.target_faces.flatten(0, 1), net, weights)
+        terms |= {f"near_{name}": term for name, term in faces.items()}
     terms["acap"] = losses.acap_loss(made.offsets)
     terms["asap"] = losses.asap_loss(made.avatar.canonical.scales)
     terms["betas"] = losses.betas_loss(learned.body, learned.true_body)
     terms["face_finder"] = face_finder_loss(learned.boxes, sample.face_boxes[:, chance.references])
-    if made.found is not None and learned.cells is not None:
-        terms["surface"] = surface_loss(made.found, learned.cells)
+    if made.found is not None and sample.surface is not None and sample.face_surface is not None:
+        pairs = zip(made.found, (sample.surface, sample.face_surface))
+        terms["surface"] = sum(surface_loss(found, true[:, chance.references]) for found, true in pairs) / 2
     terms["align"] = losses.align_loss(learned.from_faces, learned.from_actions)
     terms["code"] = losses.code_loss(learned.from_faces, learned.from_actions)
     with torch.no_grad():
