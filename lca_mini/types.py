@@ -101,12 +101,14 @@ class Avatar(Movable):
 
     fused_tokens: geometry tokens after the last layer. canonical: T-pose Gaussians of the canonical branch (eq. 8).
     token_features: the half of the correction branch's first layer that depends on the tokens alone.
+    light: what the light of the reference pictures does to a colour, by the posed normal (`lca_mini.model.light`).
     """
 
     fused_tokens: Float[Tensor, "B M D"]
     token_features: Float[Tensor, "B M H"]
     canonical: Gaussians
     betas: Float[Tensor, "B K"]
+    light: Float[Tensor, "B 8 3"]
 
 
 @dataclass(frozen=True)

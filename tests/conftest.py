@@ -6,8 +6,8 @@ import torch
 from jaxtyping import install_import_hook
 
 CHECKED = (
-    "body.anchors", "body.template", "model.encoders", "model.expression", "model.face_finder", "model.tokens",
-    "model.transformer", "render.cpu", "render.reference", "capture.clips", "capture.film", "capture.motion",
+    "body.anchors", "body.template", "model.encoders", "model.expression", "model.face_finder", "model.light",
+    "model.tokens", "model.transformer", "render.cpu", "render.reference", "capture.clips", "capture.film", "capture.motion",
     "capture.shading", "people", "training", "driving", "studio",
 )  # fmt: skip
 """Modules whose annotations hold at run time. The others are doors, which say themselves what is wrong (and tests hand

@@ -25,6 +25,7 @@ def cameras_for(*leading: int, views: int = 2, distance: float = 2.0) -> Cameras
 def test_live_draws_what_drive_and_render_draw(device: str, leading: tuple[int, ...]) -> None:
     model = tiny_model().to(device)
     avatar = model.encode(*(t.to(device) for t in tiny_images()))
+    assert avatar.light.any()
     cameras, elsewhere = cameras_for(*leading).to(device), cameras_for(*leading, distance=1.5).to(device)
     frames = None if len(leading) == 1 else leading[1]
     live = Live(model, avatar, cameras, frames, precision="float32", background=BACKGROUND)

@@ -23,7 +23,7 @@ LIMBS = (
 )
 STATURE = 1.78
 CLIP, MOMENT = 288, 40  # frames of the built-in performance, and where waving begins
-CORRECTION = 0.1  # standard deviation of a random model's last correction weights: it starts at zero, which moves nothing
+CORRECTION = 0.1  # standard deviation of a random model's last weights of corrections and light: zero would do nothing
 
 
 def human_figure(count: int, seed: int = 0) -> Gaussians:
@@ -98,7 +98,8 @@ def make_model(preset: str, device: str) -> tuple[LCA, str]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = build(config, load_body(num_betas=config.num_betas))
-        model.correction_branch.out.weight.data.normal_(std=CORRECTION)
+        for last in (model.correction_branch.out, model.light_head.head[-1]):
+            last.weight.data.normal_(std=CORRECTION)
     return model.to(device).eval().requires_grad_(False), "random"
 
 

@@ -18,10 +18,12 @@ import torch
 
 from lca_mini.compiled import jit, share
 from lca_mini.model.drive_plan import BOUNDS, LEFT_EYE, PACKED, RIGHT_EYE, DrivePlan
+from lca_mini.model.light import LIGHT_REACH
 
 FIRST_TRANSL, FIRST_GAZE = PACKED["transl"].start, PACKED["gaze"].start
 REACH_P, REACH_Q, REACH_S, REACH_C = (np.float32(bound) for bound in BOUNDS)
-F0, F1, F2 = np.float32(0), np.float32(1), np.float32(2)
+REACH_L = np.float32(LIGHT_REACH)
+F0, F1, F2, F3 = np.float32(0), np.float32(1), np.float32(2), np.float32(3)
 TINY = np.float32(1e-24)
 CHUNKS = 8  # of anchors, a thread: enough that a thread that comes late finds work left
 ROWS = 4  # anchors that pass through the layers together
@@ -44,11 +46,12 @@ class NumbaKernels:
         *inner, (last, last_bias) = plan.layers
         weights = torch.stack([w for w, _ in inner]) if inner else torch.zeros(0, width, width)
         biases = torch.stack([b for _, b in inner]) if inner else torch.zeros(0, width)
-        constant = (weights, biases, last, last_bias, plan.skin_ids, plan.skin_values)
+        constant = (weights, biases, last, last_bias, plan.skin_ids, plan.skin_values, plan.normals)
         self.constant = tuple(t.detach().numpy() for t in constant)
         self.skeleton = tuple(t.numpy() for t in (plan.rest, plan.steps)), plan.chain[:, 1].clone().numpy()
         fields = ("means", "quats", "scales", "colors")
-        self.personal = [plan.tokens.numpy()] + [getattr(plan.canonical, field).numpy() for field in fields]
+        self.personal = [plan.light.numpy(), plan.tokens.numpy()]
+        self.personal += [getattr(plan.canonical, field).numpy() for field in fields]
         self.posed = [getattr(self.gaussians, field).flatten(0, len(plan.leading) - 1).numpy() for field in fields]
 
     def run(self) -> None:
@@ -165,7 +168,8 @@ def squash(x, tanh):
 
 @jit
 def pose_anchors(begin, end, row, signal_half, transforms, inner, inner_bias, last, last_bias, skin_ids, skin_values,
-                 tokens, means, quats, scales, colors, posed_means, posed_quats, posed_scales, posed_colors):  # fmt: skip
+                 normals, light, tokens, means, quats, scales, colors, posed_means, posed_quats, posed_scales,
+                 posed_colors):  # fmt: skip
     """The anchors begin:end of one image, from token features [M H] to posed Gaussians [M G .]."""
     width, m = tokens.shape[1], np.empty((3, 4), np.float32)
     x, y = np.empty((ROWS, width), np.float32), np.empty((ROWS, width), np.float32)
@@ -183,14 +187,33 @@ def pose_anchors(begin, end, row, signal_half, transforms, inner, inner_bias, la
         product(x, last, last_bias, raw)
         squash(raw, True)
         for anchor in range(first, min(first + ROWS, end)):
-            place(anchor, raw[anchor - first], row, skin_ids[anchor], skin_values[anchor], transforms, m, means, quats,
-                  scales, colors, posed_means, posed_quats, posed_scales, posed_colors)  # fmt: skip
+            place(anchor, raw[anchor - first], row, skin_ids[anchor], skin_values[anchor], normals[anchor], light,
+                  transforms, m, means, quats, scales, colors, posed_means, posed_quats, posed_scales,
+                  posed_colors)  # fmt: skip
 
 
 @jit
-def place(anchor, raw, row, skin_ids, skin_values, transforms, m, means, quats, scales, colors,
+def shade_factor(m, normal, light):
+    """Of red, green and blue, as in `lca_mini.model.light`, for an anchor whose blended transform is m [3 4]."""
+    x = m[0, 0] * normal[0] + m[0, 1] * normal[1] + m[0, 2] * normal[2]
+    y = m[1, 0] * normal[0] + m[1, 1] * normal[1] + m[1, 2] * normal[2]
+    z = m[2, 0] * normal[0] + m[2, 1] * normal[1] + m[2, 2] * normal[2]
+    unit = F1 / np.sqrt(max(TINY, x * x + y * y + z * z))
+    x, y, z = unit * x, unit * y, unit * z
+    basis = (x, y, z, x * y, y * z, x * z, x * x - y * y, F3 * z * z - F1)
+    red = green = blue = F0
+    for k in range(len(basis)):
+        red += basis[k] * light[k, 0]
+        green += basis[k] * light[k, 1]
+        blue += basis[k] * light[k, 2]
+    return (F1 + REACH_L * np.tanh(red / REACH_L), F1 + REACH_L * np.tanh(green / REACH_L),
+            F1 + REACH_L * np.tanh(blue / REACH_L))  # fmt: skip
+
+
+@jit
+def place(anchor, raw, row, skin_ids, skin_values, normal, light, transforms, m, means, quats, scales, colors,
           posed_means, posed_quats, posed_scales, posed_colors):  # fmt: skip
-    """Correct and skin the Gaussians of one anchor. raw [G * 13]: tanh of the last layer. m [3 4]: scratch."""
+    """Correct, skin and shade the Gaussians of one anchor. raw [G * 13]: tanh of the last layer. m [3 4]: scratch."""
     per_anchor = raw.shape[0] // 13
     m[:] = F0
     for k in range(skin_ids.shape[0]):
@@ -200,6 +223,7 @@ def place(anchor, raw, row, skin_ids, skin_values, transforms, m, means, quats, 
         for i in range(3):
             for j in range(4):
                 m[i, j] += weight * transforms[joint, i, j]
+    shade = shade_factor(m, normal, light)
     # the quaternion of the blend: the largest of four candidates, as in `matrix_to_quaternion`
     x, y, z = m[0, 0], m[1, 1], m[2, 2]
     s0, s1, s2, s3 = F1 + x + y + z, F1 + x - y - z, F1 - x + y - z, F1 - x - y + z
@@ -221,7 +245,7 @@ def place(anchor, raw, row, skin_ids, skin_values, transforms, m, means, quats, 
         for i in range(3):
             posed_means[n, i] = m[i, 0] * x + m[i, 1] * y + m[i, 2] * z + m[i, 3] + row[FIRST_TRANSL + i]
             posed_scales[n, i] = scales[n, i] * np.exp(REACH_S * r[7 + i])
-            posed_colors[n, i] = min(F1, max(F0, colors[n, i] + REACH_C * r[10 + i]))
+            posed_colors[n, i] = min(F1, shade[i] * min(F1, max(F0, colors[n, i] + REACH_C * r[10 + i])))
         bw, bx, by, bz = (quats[n, 0] + REACH_Q * r[3], quats[n, 1] + REACH_Q * r[4],
                           quats[n, 2] + REACH_Q * r[5], quats[n, 3] + REACH_Q * r[6])  # fmt: skip
         k = unit / np.sqrt(max(TINY, bw * bw + bx * bx + by * by + bz * bz))

@@ -33,6 +33,7 @@ class DrivePlan:
 
     frames: F, frames a call. leading: leading axes of signals and of what is returned, (B,) or (B, F). chain: each
     joint, its parent, and so on to the root, then -1. steps: of each joint from its parent, rest pose, metres.
+    normals: of the anchors, unit, template. light: as the avatar has it.
     skin_ids, skin_values: the K joints that move an anchor most, all that do (zero weights fill up).
     layers: (weight [in out], bias [out]) after the split first layer, the last one giving 13 numbers a Gaussian.
     """
@@ -44,6 +45,8 @@ class DrivePlan:
     chain: Int[Tensor, "55 D"]
     skin_ids: Int[Tensor, "M K"]
     skin_values: Float[Tensor, "M K"]
+    normals: Float[Tensor, "M 3"]
+    light: Float[Tensor, "B 8 3"]
     tokens: Float[Tensor, "B M H"]
     signal_weight: Float[Tensor, "S H"]
     layers: tuple[tuple[Float[Tensor, "..."], Float[Tensor, "..."]], ...]
@@ -91,7 +94,8 @@ def make_plan(model: LCA, avatar: Avatar, frames: int | None) -> DrivePlan:
     return DrivePlan(
         frames=frames or 1, leading=(people,) if frames is None else (people, frames), rest=rest.contiguous(),
         steps=steps.contiguous(), chain=chains(parents).to(device), skin_ids=ids[:, :most].int().contiguous(),
-        skin_values=values[:, :most].contiguous(), tokens=avatar.token_features.float().contiguous(),
+        skin_values=values[:, :most].contiguous(), normals=model.anchors.normals.float().contiguous(),
+        light=avatar.light.float().contiguous(), tokens=avatar.token_features.float().contiguous(),
         signal_weight=packed_weight(branch.signal_layer.weight),
         layers=tuple((weight.T.contiguous(), bias.contiguous()) for weight, bias in layers),
         canonical=avatar.canonical.map(lambda t: t.float().contiguous()),

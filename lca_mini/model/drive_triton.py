@@ -5,8 +5,9 @@ overwrites. Part of the paper: eq. 9 and skinning. What differs from `LCA.drive`
 rounding in "float32"; "float16" and "bfloat16" round the inputs of the matrix products. No gradients.
 
 `pose_joints`: a program a frame, a lane a joint, each walking up its chain. `blend`: a lane an anchor, the mean
-transform and its quaternion. `layer`: a linear layer with what comes before and after it. `place`: a lane a Gaussian.
-The first two do not depend on the third, so they run beside it on a stream of their own.
+transform, its quaternion, and what the light makes of colours there. `layer`: a linear layer with what comes before and
+after it. `place`: a lane a Gaussian. The first two do not depend on the third, so they run beside it on a stream of their
+own.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ import triton
 import triton.language as tl
 
 from lca_mini.model.drive_plan import BOUNDS, LEFT_EYE, PACKED, RIGHT_EYE, DrivePlan
+from lca_mini.model.light import LIGHT_REACH, LIGHT_TERMS
 
 TRANSL, GAZE = PACKED["transl"].start, PACKED["gaze"].start
 ROWS, COLUMNS = 64, 128  # of a program's share of a matrix product
 DEPTH = {torch.float32: 32, torch.float16: 64, torch.bfloat16: 64}  # in bites that small GPUs' shared memory holds
 LANES = 128  # anchors or Gaussians a program
-BLEND = 16  # numbers a blended transform takes: 3 x 4 of the matrix, 4 of the quaternion
+BLEND = 20  # numbers an anchor takes: 3 x 4 of the blended matrix, 4 of its quaternion, 3 of its shade, one to fill up
 
 
 class TritonKernels:
@@ -84,8 +86,9 @@ class TritonKernels:
         )  # fmt: skip
         anchors, most = plan.skin_ids.shape
         blend[(triton.cdiv(anchors, LANES), plan.images)](
-            packed, self.transforms, plan.skin_ids, plan.skin_values, self.blended, packed.shape[1], anchors, joints,
-            MOST=most, TRANSL=TRANSL, BLEND=BLEND, LANES=LANES,
+            packed, self.transforms, plan.skin_ids, plan.skin_values, plan.normals, plan.light, self.blended,
+            packed.shape[1], anchors, joints, plan.frames, LIGHT_REACH,
+            MOST=most, TRANSL=TRANSL, TERMS=LIGHT_TERMS, BLEND=BLEND, LANES=LANES,
         )  # fmt: skip
 
 
@@ -160,9 +163,11 @@ def pose_joints(packed, rest, steps, chain, transforms, numbers, frames, joints,
 
 
 @triton.jit
-def blend(packed, transforms, skin_ids, skin_values, blended, numbers, anchors, joints, MOST: tl.constexpr,
-          TRANSL: tl.constexpr, BLEND: tl.constexpr, LANES: tl.constexpr):  # fmt: skip
-    """Each anchor's mean transform with the root translation, and its quaternion (`matrix_to_quaternion`)."""
+def blend(packed, transforms, skin_ids, skin_values, normals, light, blended, numbers, anchors, joints, frames, reach,
+          MOST: tl.constexpr, TRANSL: tl.constexpr, TERMS: tl.constexpr, BLEND: tl.constexpr,
+          LANES: tl.constexpr):  # fmt: skip
+    """Each anchor's mean transform with the root translation, its quaternion (`matrix_to_quaternion`), and the factors
+    of its colours (`shade_factor`)."""
     image = tl.program_id(1)
     m = tl.program_id(0) * LANES + tl.arange(0, LANES)
     real = m < anchors
@@ -215,6 +220,18 @@ def blend(packed, transforms, skin_ids, skin_values, blended, numbers, anchors, 
     tl.store(out + 13, unit * x, mask=real)
     tl.store(out + 14, unit * y, mask=real)
     tl.store(out + 15, unit * z, mask=real)
+    x = tl.load(normals + 3 * m, mask=real, other=0.0)
+    y = tl.load(normals + 3 * m + 1, mask=real, other=0.0)
+    z = tl.load(normals + 3 * m + 2, mask=real, other=0.0)
+    x, y, z = turn(a00, a01, a02, a10, a11, a12, a20, a21, a22, x, y, z)
+    unit = 1.0 / tl.sqrt(tl.maximum(x * x + y * y + z * z, 1e-24))
+    x, y, z = unit * x, unit * y, unit * z
+    for i in tl.static_range(3):
+        term = light + (image // frames) * TERMS * 3 + i
+        total = x * tl.load(term) + y * tl.load(term + 3) + z * tl.load(term + 6)
+        total += x * y * tl.load(term + 9) + y * z * tl.load(term + 12) + x * z * tl.load(term + 15)
+        total += (x * x - y * y) * tl.load(term + 18) + (3 * z * z - 1) * tl.load(term + 21)
+        tl.store(out + 16 + i, 1 + reach * (2 * tl.sigmoid(2 * total / reach) - 1), mask=real)
 
 
 @triton.jit
@@ -259,7 +276,7 @@ def correction(at, real):
 def place(raw, blended, means, quats, scales, colors, posed_means, posed_quats, posed_scales, posed_colors,
           count, per_anchor, frames, reach_p, reach_q, reach_s, reach_c, BLEND: tl.constexpr,
           LANES: tl.constexpr):  # fmt: skip
-    """Correct and skin each Gaussian. raw [images N 13]: tanh of the last layer."""
+    """Correct, skin and shade each Gaussian. raw [images N 13]: tanh of the last layer."""
     image = tl.program_id(1).to(tl.int64)
     n = tl.program_id(0) * LANES + tl.arange(0, LANES)
     real = n < count
@@ -277,7 +294,8 @@ def place(raw, blended, means, quats, scales, colors, posed_means, posed_quats, 
         tl.store(posed_scales + 3 * there + i, tl.load(scales + 3 * here + i, mask=real, other=0.0) * tl.exp(ds), mask=real)
         colour = tl.load(colors + 3 * here + i, mask=real, other=0.0)
         colour += reach_c * correction(r + 10 + i, real)
-        tl.store(posed_colors + 3 * there + i, tl.minimum(tl.maximum(colour, 0.0), 1.0), mask=real)
+        colour = tl.minimum(tl.maximum(colour, 0.0), 1.0) * tl.load(b + 16 + i, mask=real, other=1.0)
+        tl.store(posed_colors + 3 * there + i, tl.minimum(colour, 1.0), mask=real)
     bw = tl.load(quats + 4 * here, mask=real, other=1.0) + reach_q * correction(r + 3, real)
     bx = tl.load(quats + 4 * here + 1, mask=real, other=0.0) + reach_q * correction(r + 4, real)
     by = tl.load(quats + 4 * here + 2, mask=real, other=0.0) + reach_q * correction(r + 5, real)

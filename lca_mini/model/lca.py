@@ -3,15 +3,15 @@
 Enters: `images` and `face_images` of B people, a `DrivingSignal`. Leaves: an `Avatar` (fused tokens and canonical
 Gaussians), and posed `Gaussians` in the world frame, for `lca_mini.render`. Part of the paper: its data flow, eq. 1-3,
 8 and 9 and skinning. What differs from the paper: `betas` are predicted from the fused tokens where the caller gives
-none; an action map beside the expression encoder; `SurfaceFinder`, and `Detail`, which builds on it; `dual_branch=False`
-leaves the correction branch out (table S1).
+none; an action map beside the expression encoder; `SurfaceFinder`, and `Detail`, which builds on it; a light that shades
+colours once they are posed; `dual_branch=False` leaves the correction branch out (table S1).
 The transformer may run under bfloat16 autocast; tokens leave it, and heads and skinning run, in float32, since
 bfloat16 would lose millimetres.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Callable
 
 import torch
@@ -20,12 +20,14 @@ from torch import Tensor, nn
 
 from lca_mini.body import ACTIONS, Anchors, Body
 from lca_mini.body import bone_transforms, rest_joints, sample_anchors, skin_gaussians, with_gaze
+from lca_mini.body.lbs import blend_transforms
 from lca_mini.config import Config
 from lca_mini.model.decoder import CanonicalBranch, CorrectionBranch, apply_offsets
 from lca_mini.model.detail import Detail
 from lca_mini.model.encoders import make_encoder
 from lca_mini.model.expression import ActionMap, ExpressionEncoder
 from lca_mini.model.face_finder import FaceFinder
+from lca_mini.model.light import LightHead, posed_normals, shade_factor
 from lca_mini.model.surface import Placement, SurfaceFinder, known, patch_cells
 from lca_mini.model.tokens import GeometryTokens, ImageTokens
 from lca_mini.model.transformer import Transformer
@@ -92,6 +94,7 @@ class LCA(nn.Module):
         self.expression_encoder = ExpressionEncoder(config.face_size, config.expression_dim, base_channels)
         self.action_map = ActionMap(len(ACTIONS), config.expression_dim, hidden=128)
         self.face_finder = FaceFinder()
+        self.light_head = LightHead(width)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "LCA":
         """As in `nn.Module` (`to`, `cuda`, `cpu`): body and anchors come along."""
@@ -130,11 +133,13 @@ class LCA(nn.Module):
         canonical = canonical_over_frames(avatar, signal)
         corrections = self.correct(avatar, signal)
         corrected = canonical if corrections is None else apply_offsets(canonical, corrections)
-        return self.skin(corrected, self.transforms(avatar, signal), signal)
+        transforms = self.transforms(avatar, signal)
+        return self.skin(corrected, transforms, signal, self.shade(avatar, transforms))
 
     def canonical_posed(self, avatar: Avatar, signal: DrivingSignal) -> Gaussians:
         """The canonical Gaussians posed without correction (I_cano of eq. 10); shapes as in `drive`."""
-        return self.skin(canonical_over_frames(avatar, signal), self.transforms(avatar, signal), signal)
+        canonical, transforms = canonical_over_frames(avatar, signal), self.transforms(avatar, signal)
+        return self.skin(canonical, transforms, signal, self.shade(avatar, transforms))
 
     def forward(
         self,
@@ -149,10 +154,11 @@ class LCA(nn.Module):
         canonical = canonical_over_frames(avatar, signal)
         corrections = self.correct(avatar, signal)
         transforms = self.transforms(avatar, signal)
-        canonical_posed = self.skin(canonical, transforms, signal)
+        shade = self.shade(avatar, transforms)
+        canonical_posed = self.skin(canonical, transforms, signal, shade)
         posed = canonical_posed
         if corrections is not None:
-            posed = self.skin(apply_offsets(canonical, corrections), transforms, signal)
+            posed = self.skin(apply_offsets(canonical, corrections), transforms, signal, shade)
         homes = self.anchors_of(avatar.betas).repeat_interleave(self.config.gaussians_per_anchor, dim=1)
         offsets = avatar.canonical.means - homes
         return Reconstruction(avatar, offsets, predicted, found, canonical_posed, posed, corrections)
@@ -179,7 +185,8 @@ class LCA(nn.Module):
         """`encode` without its checks; the predicted betas, which it makes in any case; what `SurfaceFinder` found."""
         fused_tokens, seen, found = self.fuse(images, face_images, image_mask)
         with torch.autocast(images.device.type, enabled=False):
-            predicted = self.betas_head(fused_tokens.mean(dim=1))
+            mean_token = fused_tokens.mean(dim=1)
+            predicted, light = self.betas_head(mean_token), self.light_head(mean_token)
             betas = predicted if betas is None else betas
             if seen is not None:
                 seen = (seen[0], self.detail.share(fused_tokens, seen[1]))
@@ -187,7 +194,7 @@ class LCA(nn.Module):
             token_features = fused_tokens[..., :0]
             if self.correction_branch is not None:
                 token_features = self.correction_branch.token_half(fused_tokens)
-        return Avatar(fused_tokens, token_features, canonical, betas), predicted, found
+        return Avatar(fused_tokens, token_features, canonical, betas, light), predicted, found
 
     def fuse(
         self,
@@ -231,10 +238,21 @@ class LCA(nn.Module):
                 joints = joints[:, None].expand(pose.shape)
             return bone_transforms(pose, joints, self.body.parents)
 
-    def skin(self, gaussians: Gaussians, transforms: Float[Tensor, "*batch 55 4 4"], signal: DrivingSignal) -> Gaussians:
-        """Linear blend skinning; each Gaussian takes its anchor's weights."""
+    def shade(self, avatar: Avatar, transforms: Float[Tensor, "*batch 55 4 4"]) -> Float[Tensor, "*batch M 3"]:
+        """What the person's light makes of the colours of each anchor as it is turned in these frames."""
+        with torch.autocast(transforms.device.type, enabled=False):
+            normals = posed_normals(self.anchors.normals, blend_transforms(self.anchors.skin_weights, transforms))
+            return shade_factor(avatar.light if transforms.dim() == 4 else avatar.light[:, None], normals)
+
+    def skin(
+        self, gaussians: Gaussians, transforms: Float[Tensor, "*batch 55 4 4"], signal: DrivingSignal,
+        shade: Float[Tensor, "*batch M 3"],
+    ) -> Gaussians:  # fmt: skip
+        """Linear blend skinning and shading; each Gaussian takes its anchor's weights and factor."""
         with torch.autocast(signal.pose.device.type, enabled=False):
-            return skin_gaussians(gaussians, self.anchors.skin_weights, transforms, signal.transl)
+            posed = skin_gaussians(gaussians, self.anchors.skin_weights, transforms, signal.transl)
+            factors = shade.repeat_interleave(self.config.gaussians_per_anchor, dim=-2)
+            return replace(posed, colors=(posed.colors * factors).clamp(max=1))
 
     def anchors_of(self, betas: Float[Tensor, "B K"]) -> Float[Tensor, "B M 3"]:
         """Anchors on the bodies of these shapes, T-pose, metres."""
