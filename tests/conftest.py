@@ -6,7 +6,7 @@ import torch
 from jaxtyping import install_import_hook
 
 CHECKED = (
-    "body.anchors", "body.template", "model.encoders", "model.expression", "model.face_finder", "model.light",
+    "body.anchors", "body.template", "model.encoders", "model.expression", "model.face_finder", "model.detail", "model.light", "model.surface",
     "model.tokens", "model.transformer", "render.cpu", "render.reference", "capture.clips", "capture.film", "capture.motion",
     "capture.shading", "people", "training", "driving", "studio",
 )  # fmt: skip

@@ -106,9 +106,9 @@ def test_shading_a_pixel_once_looks_like_shading_every_sample(sample, monkeypatc
 
 def test_samples_know_the_surface_they_show() -> None:
     sample = sample_people(torch.tensor([3]), "studio", references=2, targets=1, image_size=64, face_size=32)
-    assert sample.surface.shape == (1, 2, 4, 8, 8) and sample.face_surface.shape == (1, 2, 4, 4, 4)
+    assert sample.surface.shape == (1, 2, 4, 16, 16) and sample.face_surface.shape == (1, 2, 4, 8, 8)
     white = (sample.images == 1).all(2)  # [1 2 64 64]
-    empty = white.unflatten(-1, (8, 8)).unflatten(-3, (8, 8)).all(-1).all(-2)
+    empty = white.unflatten(-1, (16, 4)).unflatten(-3, (16, 4)).all(-1).all(-2)
     assert bool((sample.surface[:, :, 3][empty] == 0).all()) and float(sample.surface[:, :, 3].max()) > 0.5
     head = sample.face_surface.movedim(2, -1)[sample.face_surface[:, :, 3] > 0.9]
     assert float(head[:, 1].median()) > 0.4  # metres: faces are at the top of the template

@@ -68,11 +68,11 @@ def test_what_is_written_comes_back(whole: Path):
 
 def test_people_whose_surface_is_unknown(tmp_path: Path):
     def film(seeds, kind):
-        return replace(fake_film(seeds, kind), surface=None, face_surface=None)
+        return replace(fake_film(seeds, kind), surface=None, face_surface=None, face_viewmats=None, face_Ks=None)
 
     make_folder(replace(PLAN, people=2), tmp_path / "out", film, quiet=True)
     stored = next(open_stream(tmp_path / "out", 2))
-    assert stored.surface is None and stored.face_surface is None
+    assert stored.surface is None and stored.face_surface is None and stored.face_Ks is None
     assert_same_people(stored, film(torch.tensor([5, 6]), "wild"))
 
 

@@ -52,7 +52,7 @@ def test_presets_encode_and_drive(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "fewest", "most"), [("nano", 0.5e6, 1e6), ("mini", 15e6, 19e6), ("paper", 280e6, 340e6)]
+    ("name", "fewest", "most"), [("nano", 0.5e6, 1.2e6), ("mini", 15e6, 20e6), ("paper", 280e6, 340e6)]
 )
 def test_sizes_of_the_presets(name: str, fewest: float, most: float) -> None:
     config, body = replace(preset(name), num_betas=5, anchors=24), tiny_body()
@@ -154,7 +154,8 @@ def test_betas_are_predicted_where_none_are_given() -> None:
 
 
 @pytest.mark.parametrize("fusion", ["joint", "cross"])
-def test_gradients_reach_every_parameter(fusion: str) -> None:
+def test_gradients_reach_every_parameter(fusion: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lca_mini.model.detail.NEAR", 2.0)  # an untrained finder finds nothing near
     model = tiny_model(fusion=fusion)
     images, faces = tiny_images()
     codes = model.expression_from_actions(torch.rand(2, 3, 52))
@@ -164,7 +165,7 @@ def test_gradients_reach_every_parameter(fusion: str) -> None:
     posed = out.posed
     loss = sum((getattr(posed, part) * torch.randn_like(getattr(posed, part))).sum() for part in PARTS)
     assert out.found is not None
-    (loss + model.find_faces(images).square().sum() + out.found.sum()).backward()
+    (loss + model.find_faces(images).square().sum() + sum(found.sum() for found in out.found)).backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None and parameter.grad.abs().max() > 0, name
 

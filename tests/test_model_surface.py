@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lca_mini.model.surface import CELLS, SurfaceFinder, patch_cells, surface_loss
+from lca_mini.model.surface import CELLS, Placement, SurfaceFinder, known, patch_cells, surface_loss
 
 
 def test_cells_are_those_of_the_patch_grid() -> None:
@@ -21,26 +21,46 @@ def test_cells_are_those_of_the_patch_grid() -> None:
 
 
 def test_the_loss_counts_places_where_something_is_covered() -> None:
-    cells = torch.zeros(1, 2, CELLS**2, 4)
-    cells[0, 0, 0] = torch.tensor([0.5, 0.5, 0.5, 1.0])
-    found = cells.clone()
-    found[..., 3] = torch.where(cells[..., 3] > 0.5, 20.0, -20.0)
-    assert surface_loss(found, cells) == pytest.approx(0, abs=1e-6)
-    found[0, 1, 0, :3] = 9.0  # nothing is seen there
-    assert surface_loss(found, cells) == pytest.approx(0, abs=1e-6)
+    true = torch.zeros(1, 4, 2, 2)
+    true[0, :, 0, 0] = torch.tensor([0.5, 0.5, 0.5, 1.0])
+    found = true.clone()
+    found[:, 3] = torch.where(true[:, 3] > 0.5, 20.0, -20.0)
+    assert surface_loss(found, true) == pytest.approx(0, abs=1e-6)
+    found[0, 0, 1, 0] = 9.0  # nothing is seen there
+    assert surface_loss(found, true) == pytest.approx(0, abs=1e-6)
     found[0, 0, 0, 0] += 0.1
-    assert surface_loss(found, cells) == pytest.approx(0.1, rel=1e-4)
+    assert surface_loss(found, true) == pytest.approx(0.1, rel=1e-4)
+
+
+@pytest.mark.parametrize("size", [16, 32, 50])
+def test_a_map_has_a_cell_for_every_four_pixels(size: int) -> None:
+    found = SurfaceFinder(8)(torch.rand(2, 3, 3, size, size))
+    assert found.shape == (2, 3, 4, -(-size // 4), -(-size // 4)) and found.dtype == torch.float32
+
+
+def test_the_finder_learns_where_it_looks() -> None:
+    torch.manual_seed(0)
+    finder, images = SurfaceFinder(8), torch.rand(2, 1, 3, 16, 16)
+    true = torch.cat([torch.rand(2, 1, 3, 4, 4), torch.ones(2, 1, 1, 4, 4)], dim=2)
+    optimizer, losses = torch.optim.Adam(finder.parameters(), lr=3e-3), []
+    for _ in range(60):
+        loss = surface_loss(finder(images), true)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss))
+    assert losses[-1] < 0.5 * losses[0]
 
 
 def test_tokens_learn_their_place_and_pictures_do_not_mix() -> None:
     torch.manual_seed(0)
-    finder = SurfaceFinder(16, 2, 2.0, 1)
-    tokens = torch.randn(2, 3, 5, 16)
-    placed, found = finder(tokens, (3, 2))
-    assert placed.shape == tokens.shape and found.shape == (2, 3, 5, CELLS**2, 4)
+    placement = Placement(16, 2, 2.0, 1)
+    tokens, found = torch.randn(2, 3, 5, 16), torch.randn(2, 3, 4, 2, 5, requires_grad=True)
+    cells = patch_cells(known(found), (1, 5))
+    placed = placement(tokens, cells, (3, 2))
+    assert placed.shape == tokens.shape
     other = tokens.clone()
     other[:, 1, :3] += 1  # another body image, same face crop
-    moved = (finder(other, (3, 2))[0] - placed).abs().amax(-1) > 1e-5
+    moved = (placement(other, cells, (3, 2)) - placed).abs().amax(-1) > 1e-5
     assert moved[:, 1, :3].all() and not moved[:, 1, 3:].any() and not moved[:, [0, 2]].any()
-    (gradient,) = torch.autograd.grad(placed.sum(), finder.find.weight, allow_unused=True)
-    assert gradient is None  # places are learned from their own loss alone
+    assert not cells.requires_grad  # places are learned from their own loss alone

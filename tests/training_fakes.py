@@ -33,7 +33,8 @@ def one_person(seed: int) -> Sample:
         target_faces=rand(TARGETS, 3, FACE, FACE), cameras=cameras, pose=0.1 * rand(TARGETS, 55, 3),
         transl=0.05 * rand(TARGETS, 3), gaze=0.1 * rand(TARGETS, 4), actions=rand(TARGETS, 52),
         betas=rand(BETAS), seeds=torch.tensor(seed), surface=rand(REFERENCES, 4, SIDE // 4, SIDE // 4),
-        face_surface=rand(REFERENCES, 4, FACE // 4, FACE // 4),
+        face_surface=rand(REFERENCES, 4, FACE // 4, FACE // 4), face_viewmats=view.expand(TARGETS, 1, 4, 4),
+        face_Ks=torch.tensor([[60.0, 0, 8], [0, 60.0, 8], [0, 0, 1]]).expand(TARGETS, 1, 3, 3),
     )
 
 

@@ -48,10 +48,11 @@ class SurfaceFinder(nn.Module):
         self.down = nn.ModuleList(Residual(width) for width in widths)
         self.widen = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in zip(widths, widths[1:]))
         self.up = nn.ModuleList(Residual(width) for width in widths[:-1])
+        self.norm = nn.GroupNorm(GROUPS, channels)
         self.find = nn.Conv2d(channels, 4, 1)
 
-    def forward(self, images: Float[Tensor, "*batch 3 H W"]) -> Float[Tensor, "*batch 4 H/4 W/4"]:
-        """Points (x, y, z, metres, canonical template) and the logit of coverage, float32."""
+    def forward(self, images: Float[Tensor, "*batch 3 H W"]) -> Float[Tensor, "*batch 4 h w"]:
+        """Points (x, y, z, metres, canonical template) and the logit of coverage, float32; a cell every `CELL` pixels."""
         height, width = images.shape[-2:]
         flat = F.pad(images.flatten(0, -4) - 1, (0, -width % CELL, 0, -height % CELL))  # white is zero
         features, levels = self.stem(flat.to(memory_format=torch.channels_last)), []
@@ -62,7 +63,7 @@ class SurfaceFinder(nn.Module):
             coarse = F.interpolate(self.widen[level](features), size=levels[level].shape[-2:])
             features = self.up[level](levels[level] + coarse)
         with torch.autocast(images.device.type, enabled=False):  # bfloat16 would lose millimetres
-            return self.find(features.float()).contiguous().unflatten(0, images.shape[:-3])
+            return self.find(F.silu(self.norm(features.float()))).contiguous().unflatten(0, images.shape[:-3])
 
 
 class Placement(nn.Module):

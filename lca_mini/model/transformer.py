@@ -1,6 +1,6 @@
 """The encoder: L layers in which image tokens and geometry tokens learn of each other.
 
-Enters: `image_tokens` [B S P D], `geometry_tokens` [1 M D]. Leaves: `fused_tokens` [B M D]. Part of the paper: each
+Enters: `image_tokens` [B S P D], `geometry_tokens` [b M D], b being B or 1. Leaves: `fused_tokens` [B M D]. Part of the paper: each
 layer is image attention (self-attention inside each image), geometry attention (self-attention over the anchors) and
 multi-modal attention. A body image and its face crop are two images to image attention, though they share an axis here.
 What differs from the paper: notes on its multi-modal attention disagree, so it is a choice: "joint" self-attention over
@@ -150,7 +150,7 @@ class Transformer(nn.Module):
     def forward(
         self,
         image_tokens: Float[Tensor, "B S P D"],
-        geometry_tokens: Float[Tensor, "1 M D"],
+        geometry_tokens: Float[Tensor, "b M D"],
         segments: tuple[int, ...],
         image_mask: Bool[Tensor, "B S"] | None = None,
     ) -> Float[Tensor, "B M D"]:
