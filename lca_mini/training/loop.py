@@ -35,7 +35,7 @@ from lca_mini.training.step import Learner, Outcome, draw, objective
 from lca_mini.training.window import Window
 from lca_mini.types import Sample
 
-CLOCK_EVERY = 10  # steps between two looks of several processes at one clock: each makes them wait for the device
+CLOCK_EVERY = 10  # steps between two agreements of several processes on clock and signals: each makes them wait for the device
 
 
 def train(settings: TrainSettings, film: Film | None = None, cast: Cast | None = None) -> dict[str, Any]:
@@ -81,9 +81,13 @@ def train(settings: TrainSettings, film: Film | None = None, cast: Cast | None =
     bar = tqdm(total=settings.steps or None, initial=step, desc=settings.stage, disable=not accelerator.is_main_process)
     with flag_of_signal() as asked_to_stop, bar:
         while True:
-            if ranks == 1 or not settings.minutes or (step - first_step) % CLOCK_EVERY == 0:
-                progress = agree(progress_of(settings, step, before + time.monotonic() - begun), ranks, device)
+            if ranks == 1 or (step - first_step) % CLOCK_EVERY == 0:
+                here = progress_of(settings, step, before + time.monotonic() - begun)
+                progress, ended = agree(here, asked_to_stop.is_set(), ranks, device)
             if progress >= 1:
+                break
+            if ended and step > first_step:
+                stopped = "signal"
                 break
             set_rate(optimizer, rate_factor(progress, settings.warmup, settings.schedule))
             sample = next(stream)
@@ -100,8 +104,7 @@ def train(settings: TrainSettings, film: Film | None = None, cast: Cast | None =
             window.add(outcome, norm, sample.seeds)
             step += 1
             bar.update()
-            ended = asked_to_stop.is_set()
-            if step % settings.log_every == 0 or step == first_step + 1 or ended:
+            if step % settings.log_every == 0 or step == first_step + 1:
                 last = log_line(out, window, step, optimizer, progress, about()["seconds"], ranks * settings.batch,
                                 accelerator.is_main_process)
                 bar.set_postfix_str(words(last, settings, progress))
@@ -110,9 +113,6 @@ def train(settings: TrainSettings, film: Film | None = None, cast: Cast | None =
                     save_png(sheet_of(sample, outcome.renders), out / f"preview_{step:06d}.png")
                 if settings.save_every and step % settings.save_every == 0:
                     save_state(out, model, average, optimizer, about())
-            if ended:
-                stopped = "signal"
-                break
     summary = {"stage": settings.stage, "stopped": stopped, "step": step, "seconds": round(about()["seconds"], 2),
                "people": (step - first_step) * settings.batch * ranks, "bad_steps": window.bad, **last,
                "perceptual": net.name if net else None, "backend": backend, "device": device_name(device),
@@ -155,13 +155,14 @@ def progress_of(settings: TrainSettings, step: int, seconds: float) -> float:
     return max(by_steps, by_minutes)
 
 
-def agree(progress: float, ranks: int, device: torch.device) -> float:
-    """The first process's progress, so that all end together."""
+def agree(progress: float, asked: bool, ranks: int, device: torch.device) -> tuple[float, bool]:
+    """The first process's progress, and whether any was asked to stop, so that all end together."""
     if ranks == 1:
-        return progress
-    from accelerate.utils import broadcast
+        return progress, asked
+    from accelerate.utils import gather
 
-    return float(broadcast(torch.tensor(progress, device=device, dtype=torch.float64)))
+    everyone = gather(torch.tensor([[progress, float(asked)]], device=device, dtype=torch.float64))
+    return float(everyone[0, 0]), bool(everyone[:, 1].any())
 
 
 @contextmanager
