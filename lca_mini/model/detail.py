@@ -108,7 +108,7 @@ def nearest_cells(
     found = []
     for some in cells.split(max(1, AT_ONCE // (cells.shape[-1] * len(points)))):
         places, away = some[:, :3], 1 - some[:, 3:]  # what is not covered counts as 1 m away
-        least = places.square().sum(1, keepdim=True) + away - 2 * (points @ places)
-        found.append(least.min(dim=-1))
+        least = places.square().sum(1, keepdim=True) + away
+        found.append(torch.baddbmm(least, points.expand(len(some), -1, -1), places, alpha=-2).min(dim=-1))
     least, index = (torch.cat([getattr(part, name) for part in found]) for name in ("values", "indices"))
     return index, (least + points.square().sum(-1)).clamp(min=0).sqrt()
