@@ -133,3 +133,19 @@ def test_lpips_looks_at_the_square_round_the_person():
     corner = torch.zeros(1, 128, 128)
     corner[:, :5, 120:] = 1
     assert metrics.square_round(corner) == (slice(0, 64), slice(64, 128))
+
+
+def test_errors_are_psnr_over_minus_ten():
+    images, masks = pictures(), torch.zeros(2, 1, 32, 32)
+    masks[..., 8:24, 8:24] = 1
+    targets = images + 0.1
+    assert float(losses.error_loss(images, targets, masks)) == pytest.approx(-2, abs=0.01)
+    changed = torch.where(masks > 0, images, images + 0.5)  # what lies outside does not count
+    assert torch.equal(losses.error_loss(changed, targets, masks), losses.error_loss(images, targets, masks))
+
+
+def test_intervals_hold_the_mean_and_narrow_with_people():
+    few, many = (torch.randn(count, generator=torch.Generator().manual_seed(1)) for count in (10, 1000))
+    (low, high), (lower, higher) = metrics.interval(few), metrics.interval(many)
+    assert low < float(few.mean()) < high and higher - lower < 0.2 * (high - low)
+    assert metrics.interval(torch.full((5,), 3.0)) == (3.0, 3.0)

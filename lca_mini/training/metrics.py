@@ -62,6 +62,14 @@ def lpips(
     return torch.stack(distances)
 
 
+def interval(people: Float[Tensor, "B"], draws: int = 2000) -> tuple[float, float]:
+    """The middle 95 % of means over people drawn again with replacement (bootstrap); always the same draws."""
+    generator = torch.Generator().manual_seed(0)
+    chosen = torch.randint(len(people), (draws, len(people)), generator=generator)
+    means = people.double().cpu()[chosen].mean(1)
+    return float(means.quantile(0.025)), float(means.quantile(0.975))
+
+
 def square_round(mask: Float[Tensor, "1 H W"]) -> tuple[slice, slice]:
     """Rows and columns of the smallest square round a mask, moved into the picture; all of it for an empty mask."""
     inside = (mask[0] > 0.5).nonzero()

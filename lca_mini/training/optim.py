@@ -83,7 +83,8 @@ def orthogonalise(matrices: Float[Tensor, "K m n"], steps: int = 5) -> Float[Ten
 def make_optimizer(model: LCA, lr: float, gamma: float, weight_decay: float, muon: float) -> MuonAdamW:
     """One group a depth and kind: the heads learn at `lr`, a layer at gamma times the rate of the next one.
 
-    Vectors (norms, biases) do not decay. Each group keeps its full rate as "base_lr". With gamma = 0 only heads learn.
+    Vectors (norms, biases) do not decay. Each group keeps its full rate as "base_lr". With gamma = 0 only heads learn;
+    the rest is told that it needs no gradients.
 
     Args:
         muon: rate of Muon's matrices, those of attention and MLP blocks, over that of AdamW; 0 for AdamW alone.
@@ -93,6 +94,8 @@ def make_optimizer(model: LCA, lr: float, gamma: float, weight_decay: float, muo
     in_blocks = {id(p) for m in model.modules() if isinstance(m, Block) for p in m.parameters() if p.dim() == 2}
     groups: dict[tuple[int, bool, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
+        if not gamma and depths[name] < last:
+            parameter.requires_grad_(False)
         if parameter.requires_grad:
             kind = (depths[name], parameter.dim() > 1, muon > 0 and id(parameter) in in_blocks)
             groups.setdefault(kind, []).append(parameter)
