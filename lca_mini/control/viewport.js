@@ -65,13 +65,16 @@ function render({ model, el }) {
       model.save_changes();
     }
   }
+  async function paint(buffer) {
+    const picture = await createImageBitmap(new Blob([buffer], { type: "image/jpeg" }));
+    if (canvas.width !== picture.width) canvas.width = canvas.height = picture.width;
+    paper.drawImage(picture, 0, 0);
+    picture.close();
+  }
   async function draw(about, buffer) {
     waiting = true;
     try {
-      const picture = await createImageBitmap(new Blob([buffer], { type: "image/jpeg" }));
-      if (canvas.width !== about.size) canvas.width = canvas.height = about.size;
-      paper.drawImage(picture, 0, 0);
-      picture.close();
+      await paint(buffer);
       canvas.dataset.serial = about.serial;
       canvas.dataset.changes = about.changes;
       measure(performance.now());
@@ -149,6 +152,8 @@ function render({ model, el }) {
   const resize = () => (box.style.width = `${model.get("width")}px`);
   model.on("change:width", resize);
   resize();
+  const poster = model.get("poster");
+  if (poster?.byteLength) paint(poster);
   send("hello");
   return () => {
     alive = false;

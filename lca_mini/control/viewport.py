@@ -30,13 +30,14 @@ class Viewport(anywidget.AnyWidget):
     _esm = Path(__file__).with_name("viewport.js")
     _css = Path(__file__).with_name("viewport.css")
     width = traitlets.Int(384, help="of the picture on the page, CSS pixels").tag(sync=True)
+    poster = traitlets.Bytes(b"", help="what is shown until the first frame: a JPEG").tag(sync=True)
     follow = traitlets.Bool(False, help="eyes follow the pointer").tag(sync=True)
     frames_per_second = traitlets.Float(0.0).tag(sync=True)
     drawn = traitlets.Int(0).tag(sync=True)
 
     def __init__(self, session: Session, **traits: Any) -> None:
         """traits: `width`, `follow`."""
-        super().__init__(**traits)
+        super().__init__(poster=jpeg(session), **traits)
         self.session, self.token, self.stale = session, False, True
         self.sent, self.last = 0, time.perf_counter()
         session.watchers.append(self.refresh)
@@ -46,14 +47,6 @@ class Viewport(anywidget.AnyWidget):
         """Show the session as it is now: at once where the browser waits, else as soon as it has drawn."""
         self.stale = True
         self._push()
-
-    def jpeg(self) -> bytes:
-        """The picture as it goes to the browser."""
-        from PIL import Image
-
-        out = io.BytesIO()
-        Image.fromarray(self.session.frame().numpy()).save(out, "JPEG", quality=QUALITY)
-        return out.getvalue()
 
     def _receive(self, _: Any, content: dict[str, Any], buffers: Any) -> None:
         """A message of viewport.js: {kind: "hello" | "drawn" | "moved" | "reset", turn, pan, zoom, pointer}."""
@@ -82,7 +75,16 @@ class Viewport(anywidget.AnyWidget):
         self.token = self.stale = False
         self.session.advance(min(now - self.last, LONGEST_STEP))
         self.last = now
-        picture = self.jpeg()
+        picture = jpeg(self.session)
         self.sent += 1
-        about = {"kind": "frame", "serial": self.sent, "changes": self.session.changes, "size": self.session.size}
+        about = {"kind": "frame", "serial": self.sent, "changes": self.session.changes}
         self.send(about, [picture])
+
+
+def jpeg(session: Session) -> bytes:
+    """A session's picture as it goes to the browser."""
+    from PIL import Image
+
+    out = io.BytesIO()
+    Image.fromarray(session.frame().numpy()).save(out, "JPEG", quality=QUALITY)
+    return out.getvalue()
