@@ -62,8 +62,8 @@ DIALS: dict[str, Dial] = {
 
 
 def setting_of(part: str, values: tuple[float, ...] | Tensor) -> Setting:
-    """A row of a vocabulary as dials of a part."""
-    return {f"{part}.{axis}": float(value) for axis, value in zip(PARTS[part], values, strict=True)}
+    """A row of a vocabulary as dials of a part, rounded: sliders in a browser send back what they were sent, rounded."""
+    return {f"{part}.{axis}": round(float(value), 4) for axis, value in zip(PARTS[part], values, strict=True)}
 
 
 def _body(arms: str, legs: str = "straight spread", hands: str = "relaxed", **more: float) -> Setting:
@@ -119,7 +119,7 @@ def checked(name: str, value: float) -> float:
 
 def posture_of(setting: Setting) -> Posture:
     """The posture [] of all dials."""
-    rows = {part: torch.tensor([setting[f"{part}.{axis}"] for axis in axes]) for part, axes in PARTS.items()}
+    rows = {part: torch.tensor([float(setting[f"{part}.{axis}"]) for axis in axes]) for part, axes in PARTS.items()}
 
     def both(part: str) -> Tensor:
         return torch.stack([rows[f"left_{part}"], rows[f"right_{part}"]])

@@ -57,7 +57,8 @@ class Session:
     # ---- what is set
 
     def apply(self, setting: Setting) -> None:
-        """Set dials, all or none, as `apply({"head.turn": 20, "face.jawOpen": 0.4})`. A clip moves body and hands, so that turning one of these puts the clip aside.
+        """Set dials, all or none, as `apply({"head.turn": 20, "face.jawOpen": 0.4})`. A clip moves body and hands, so
+        that turning one of these puts the clip aside.
 
         Raises: ValueError as `dials.checked`.
         """
