@@ -18,10 +18,11 @@ import lca_mini
 
 PACKAGE = ROOT / "lca_mini"
 MODULES = sorted(PACKAGE.rglob("*.py"))
-NAMES_ON_PYPI = {"PIL": "pillow", "imageio_ffmpeg": "imageio-ffmpeg", "yaml": "pyyaml", "triton": "torch"}
+NAMES_ON_PYPI = {"PIL": "pillow", "imageio_ffmpeg": "imageio-ffmpeg", "yaml": "pyyaml", "triton": "torch",
+                 "traitlets": "ipywidgets"}  # fmt: skip
 HEAVY = {
     "numba", "smplx", "gsplat", "matplotlib", "timm", "anny", "datasets", "accelerate", "ipywidgets", "plotly", "tyro",
-    "lpips", "torchvision", "imageio", "imageio_ffmpeg", "PIL", "safetensors", "scipy", "tqdm",
+    "anywidget", "lpips", "torchvision", "imageio", "imageio_ffmpeg", "PIL", "safetensors", "scipy", "tqdm",
     "triton",
 }  # fmt: skip
 ENVIRONMENT_EXTRAS = ("notebooks", "data", "train", "encoders", "test")
