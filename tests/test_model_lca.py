@@ -10,7 +10,8 @@ import torch
 from lca_mini.body import bone_transforms, gaze_pose, load_body, rest_joints, skin_gaussians
 from lca_mini.config import PRESETS, preset
 from lca_mini.model.decoder import apply_offsets, frames_of_normals, rotate
-from lca_mini.model.lca import LCA, build, check_signal
+from lca_mini.model.checks import check_signal
+from lca_mini.model.lca import LCA, build
 from lca_mini.types import Avatar, DrivingSignal, Gaussians
 from model_tiny import tiny_anchors, tiny_body, tiny_config, tiny_images, tiny_model, tiny_signal
 

@@ -22,6 +22,7 @@ from lca_mini.body import ACTIONS, Anchors, Body
 from lca_mini.body import bone_transforms, rest_joints, sample_anchors, skin_gaussians, with_gaze
 from lca_mini.body.lbs import blend_transforms
 from lca_mini.config import Config
+from lca_mini.model.checks import check_images
 from lca_mini.model.decoder import CanonicalBranch, CorrectionBranch, apply_offsets
 from lca_mini.model.detail import Detail
 from lca_mini.model.encoders import make_encoder
@@ -33,7 +34,6 @@ from lca_mini.model.tokens import GeometryTokens, ImageTokens
 from lca_mini.model.transformer import Transformer
 from lca_mini.types import Avatar, DrivingSignal, GaussianOffsets, Gaussians, Movable
 
-MOST_IMAGES = 16
 ANCHOR_SEED = 0  # of new models; checkpoints bring their anchors along
 
 
@@ -118,7 +118,7 @@ class LCA(nn.Module):
             betas: body shape; None to predict it from the tokens.
         Raises: ValueError, in one sentence, for another number or size of images, or values that are not finite.
         """
-        self.check_images(images, face_images, image_mask)
+        check_images(self.config, images, face_images, image_mask)
         if image_mask is not None and bool(image_mask.all()):
             image_mask = None
         return self.reconstruct(images, face_images, image_mask, betas)[0]
@@ -271,37 +271,10 @@ class LCA(nn.Module):
                 depths[name] = self.config.layers + 1
         return depths
 
-    def check_images(self, images: Tensor, face_images: Tensor, image_mask: Tensor | None) -> None:
-        """Raises: ValueError, one sentence, for what `encode` cannot take."""
-        for what, tensor, side in (("images", images, self.config.image_size),
-                                   ("face_images", face_images, self.config.face_size)):
-            if tensor.dim() != 5 or tensor.shape[2:] != (3, side, side):
-                raise ValueError(f"{what} has shape {list(tensor.shape)}; preset {self.config.preset} reads "
-                                 f"[B S 3 {side} {side}]")
-            if not 1 <= tensor.shape[1] <= MOST_IMAGES:
-                raise ValueError(f"{tensor.shape[1]} {what} were given; an avatar is made from 1 to {MOST_IMAGES}")
-            if not torch.isfinite(tensor).all():
-                raise ValueError(f"{what} holds values that are not finite; pixels must lie in [0, 1]")
-        if images.shape[:2] != face_images.shape[:2]:
-            raise ValueError(f"{list(images.shape[:2])} images and {list(face_images.shape[:2])} face_images (B S) "
-                             "were given; every image needs its own face crop")
-        if image_mask is not None:
-            if image_mask.shape != images.shape[:2] or image_mask.dtype != torch.bool:
-                raise ValueError(f"image_mask must be boolean of shape {list(images.shape[:2])}")
-            if not image_mask.any(dim=1).all():
-                raise ValueError("image_mask leaves a person without any image; keep at least one")
-
 
 def build(config: Config, body: Body) -> LCA:
     """A new model with random weights: anchors are sampled on the body, always alike."""
     return LCA(config, body, sample_anchors(body, config.anchors, ANCHOR_SEED))
-
-
-def check_signal(signal: DrivingSignal) -> None:
-    """Raises: ValueError, naming the part, where a driving signal holds numbers that are not finite."""
-    for part in ("pose", "transl", "expression", "gaze"):
-        if not torch.isfinite(getattr(signal, part)).all():
-            raise ValueError(f"the driving signal's {part} holds values that are not finite (NaN or infinity)")
 
 
 def canonical_over_frames(avatar: Avatar, signal: DrivingSignal) -> Gaussians:
