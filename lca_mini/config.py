@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+MOST_IMAGES = 16  # reference pictures of a person
+
 
 @dataclass(frozen=True)
 class Config:

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 T = TypeVar("T")
+CELL = 4  # side of the cells of `Sample.surface`, pixels
 
 
 class Movable:
@@ -142,7 +143,7 @@ class Sample(Movable):
     image_mask: False where a reference is padding. targets, target_masks: what to render; each target has its own
     frame and one camera (`cameras`, C = 1). target_faces: the face crop of each target, for the expression encoder.
     actions: the 52 facial actions [0, 1] where they are known (synthetic people), else zeros. seeds: who it is.
-    surface, face_surface: what each cell of 4 x 4 pixels of a reference and of its face crop shows, where that is known:
+    surface, face_surface: what each cell of `CELL` pixels of a reference and of its face crop shows, where that is known:
     mean point of the canonical template (x, y, z, metres), and how much of the cell is covered. face_viewmats, face_Ks:
     the cameras of `target_faces`, where these show the targets' moments over white.
     """

@@ -76,21 +76,19 @@ def bounds_of(model: LCA, seed: Tensor, kind: str) -> dict[str, Tensor]:
     voxel = torch.unique((place / VOXEL).round().long(), dim=0, return_inverse=True)[1]
     seen, made = take >= VIEWS, {}
     factor = torch.ones_like(linear)
-    for name, rounds in (("bound_static", 1), ("bound_lit", 4)):
-        for step in range(rounds):  # texture and light in turn
-            if name == "bound_lit" and step:
-                for channel in range(3):
-                    rows = basis[seen] * texture[voxel[seen], channel : channel + 1]
-                    light = torch.linalg.lstsq(rows.T @ rows + 1e-3 * torch.eye(9), rows.T @ linear[seen, channel]).solution
-                    factor[:, channel] = (basis @ light).clamp(0.05, 4)
-            above, below = (torch.zeros(int(voxel.max()) + 1, 3).index_add_(0, voxel[seen], values[seen])
-                            for values in (linear * factor, factor * factor))  # fmt: skip
-            texture = above / below.clamp(min=1e-6)
+    for name in ("bound_static", "", "", "bound_lit"):  # texture and light in turn
+        above, below = (torch.zeros(int(voxel.max()) + 1, 3).index_add_(0, voxel[seen], values[seen])
+                        for values in (linear * factor, factor * factor))  # fmt: skip
+        texture = above / below.clamp(min=1e-6)
         error = ((texture[voxel] * factor).clamp(1e-6, 1) ** (1 / 2.2) - linear ** (1 / 2.2)).square().mean(1)
         known = below[voxel].sum(1) > 0
         views = [error[(take == view) & known] for view in range(VIEWS)]
         made[name] = torch.stack([-10 * view.mean().log10() for view in views if len(view) > 50])
-    return made
+        for channel in range(3):
+            rows = basis[seen] * texture[voxel[seen], channel : channel + 1]
+            light = torch.linalg.lstsq(rows.T @ rows + 1e-3 * torch.eye(9), rows.T @ linear[seen, channel]).solution
+            factor[:, channel] = (basis @ light).clamp(0.05, 4)
+    return {name: values for name, values in made.items() if name}
 
 
 def main() -> None:

@@ -12,13 +12,12 @@ from PIL import Image
 from lca_mini.control import open_panel
 from lca_mini.control.dials import DIALS, PRESETS, START
 from lca_mini.control.panel import from_hexadecimal, hexadecimal
-from test_control_session import avatar, nano  # noqa: F401
 
 pytest.importorskip("anywidget")
 
 
 @pytest.fixture
-def panel(nano, avatar, tmp_path):  # noqa: F811
+def panel(nano, avatar, tmp_path):
     return open_panel(nano, avatar, size=128, folder=str(tmp_path))
 
 

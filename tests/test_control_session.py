@@ -19,18 +19,6 @@ from lca_mini.export import load_ply
 from lca_mini.render import render
 
 
-@pytest.fixture(scope="module")
-def nano():
-    torch.manual_seed(0)
-    return build(preset("nano"), load_body()).eval().requires_grad_(False)
-
-
-@pytest.fixture(scope="module")
-def avatar(nano):
-    torch.manual_seed(1)
-    return nano.encode(torch.rand(1, 2, 3, 128, 128), torch.rand(1, 2, 3, 64, 64))
-
-
 @pytest.fixture
 def session(nano, avatar) -> Session:
     return Session(nano, avatar, 96)

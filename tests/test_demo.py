@@ -22,18 +22,6 @@ from lca_mini.model import save_checkpoint
 
 
 @pytest.fixture(scope="module")
-def nano():
-    torch.manual_seed(0)
-    return build(preset("nano"), load_body()).eval().requires_grad_(False)
-
-
-@pytest.fixture(scope="module")
-def avatar(nano):
-    torch.manual_seed(1)
-    return nano.encode(torch.rand(1, 2, 3, 128, 128), torch.rand(1, 2, 3, 64, 64))
-
-
-@pytest.fixture(scope="module")
 def made(nano, tmp_path_factory) -> Path:
     """The folder that a small demo of the packaged pictures writes."""
     folder = tmp_path_factory.mktemp("demo")

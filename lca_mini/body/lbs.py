@@ -156,11 +156,17 @@ def skin_gaussians(
         transl: root translation, metres.
     Raises: ValueError where N is no multiple of M.
     """
-    count, anchors = gaussians.means.shape[-2], skin_weights.shape[0]
+    return carry_gaussians(gaussians, blend_transforms(skin_weights, transforms), transl)
+
+
+def carry_gaussians(
+    gaussians: Gaussians, blended: Float[Tensor, "*batch M 3 4"], transl: Float[Tensor, "*batch 3"]
+) -> Gaussians:
+    """`skin_gaussians` for whoever has the anchors' `blend_transforms` already."""
+    count, anchors = gaussians.means.shape[-2], blended.shape[-3]
     if count % anchors:
         raise ValueError(f"{count} Gaussians cannot be shared out among {anchors} anchors")
     group = (anchors, count // anchors)
-    blended = blend_transforms(skin_weights, transforms)
     turn = matrix_to_quaternion(blended[..., :3])
     means = gaussians.means.unflatten(-2, group)
     moved = (blended[..., None, :, :3] * means[..., None, :]).sum(-1) + blended[..., None, :, 3]

@@ -23,9 +23,7 @@ from lca_mini.people.appearance import appearance
 from lca_mini.people.crowd import Crowd
 from lca_mini.people.looks import Looks
 from lca_mini.people.wardrobe import EYE, TOP, wardrobe
-from lca_mini.types import Cameras, Movable
-
-CELL = 4  # side of the cells of `Sample.surface`, pixels
+from lca_mini.types import CELL, Cameras, Movable
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from lca_mini.config import check_ranges
+from lca_mini.config import MOST_IMAGES, check_ranges
 from lca_mini.people.splits import SPLITS, seeds_of, split_of
 
 FILE, FORMAT = "manifest.json", "lca_mini samples, version 1"
@@ -40,7 +40,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         """Raises: ValueError, one sentence, for a plan that cannot be."""
-        check_ranges(self, {"people": (1, 10**8), "references": (1, 16), "targets": (1, 64), "image_size": (16, 2048),
+        check_ranges(self, {"people": (1, 10**8), "references": (1, MOST_IMAGES), "targets": (1, 64), "image_size": (16, 2048),
                   "face_size": (16, 1024), "shard": (1, 10**5)})
         for name in ("image_size", "face_size"):
             if getattr(self, name) % 8:

@@ -8,10 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lca_mini.config import Config
+from lca_mini.config import MOST_IMAGES, Config
 from lca_mini.types import DrivingSignal
-
-MOST_IMAGES = 16
 
 
 def check_images(config: Config, images: Tensor, face_images: Tensor, image_mask: Tensor | None) -> None:

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lca_mini.model.surface import CELL
+from lca_mini.types import CELL
 
 AT_ONCE = 1 << 28  # distances held in memory
 NEAR = 0.05  # metres: places farther than this from any that a picture shows are not in it

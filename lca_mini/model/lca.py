@@ -19,8 +19,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from lca_mini.body import ACTIONS, Anchors, Body
-from lca_mini.body import bone_transforms, rest_joints, sample_anchors, skin_gaussians, with_gaze
-from lca_mini.body.lbs import blend_transforms
+from lca_mini.body import bone_transforms, rest_joints, sample_anchors, with_gaze
+from lca_mini.body.lbs import blend_transforms, carry_gaussians
 from lca_mini.config import Config
 from lca_mini.model.checks import check_images
 from lca_mini.model.decoder import CanonicalBranch, CorrectionBranch, apply_offsets
@@ -133,13 +133,11 @@ class LCA(nn.Module):
         canonical = canonical_over_frames(avatar, signal)
         corrections = self.correct(avatar, signal)
         corrected = canonical if corrections is None else apply_offsets(canonical, corrections)
-        transforms = self.transforms(avatar, signal)
-        return self.skin(corrected, transforms, signal, self.shade(avatar, transforms))
+        return self.skin(corrected, avatar, signal, self.blended(avatar, signal))
 
     def canonical_posed(self, avatar: Avatar, signal: DrivingSignal) -> Gaussians:
         """The canonical Gaussians posed without correction (I_cano of eq. 10); shapes as in `drive`."""
-        canonical, transforms = canonical_over_frames(avatar, signal), self.transforms(avatar, signal)
-        return self.skin(canonical, transforms, signal, self.shade(avatar, transforms))
+        return self.skin(canonical_over_frames(avatar, signal), avatar, signal, self.blended(avatar, signal))
 
     def forward(
         self,
@@ -153,12 +151,11 @@ class LCA(nn.Module):
         avatar, predicted, found = self.reconstruct(images, face_images, image_mask, betas)
         canonical = canonical_over_frames(avatar, signal)
         corrections = self.correct(avatar, signal)
-        transforms = self.transforms(avatar, signal)
-        shade = self.shade(avatar, transforms)
-        canonical_posed = self.skin(canonical, transforms, signal, shade)
+        blended = self.blended(avatar, signal)
+        canonical_posed = self.skin(canonical, avatar, signal, blended)
         posed = canonical_posed
         if corrections is not None:
-            posed = self.skin(apply_offsets(canonical, corrections), transforms, signal, shade)
+            posed = self.skin(apply_offsets(canonical, corrections), avatar, signal, blended)
         homes = self.anchors_of(avatar.betas).repeat_interleave(self.config.gaussians_per_anchor, dim=1)
         offsets = avatar.canonical.means - homes
         return Reconstruction(avatar, offsets, predicted, found, canonical_posed, posed, corrections)
@@ -238,20 +235,20 @@ class LCA(nn.Module):
                 joints = joints[:, None].expand(pose.shape)
             return bone_transforms(pose, joints, self.body.parents)
 
-    def shade(self, avatar: Avatar, transforms: Float[Tensor, "*batch 55 4 4"]) -> Float[Tensor, "*batch M 3"]:
-        """What the person's light makes of the colours of each anchor as it is turned in these frames."""
-        with torch.autocast(transforms.device.type, enabled=False):
-            normals = posed_normals(self.anchors.normals, blend_transforms(self.anchors.skin_weights, transforms))
-            return shade_factor(avatar.light if transforms.dim() == 4 else avatar.light[:, None], normals)
+    def blended(self, avatar: Avatar, signal: DrivingSignal) -> Float[Tensor, "*batch M 3 4"]:
+        """What these frames do to each anchor: its joints' transforms, blended by its skin weights."""
+        with torch.autocast(signal.pose.device.type, enabled=False):
+            return blend_transforms(self.anchors.skin_weights, self.transforms(avatar, signal))
 
     def skin(
-        self, gaussians: Gaussians, transforms: Float[Tensor, "*batch 55 4 4"], signal: DrivingSignal,
-        shade: Float[Tensor, "*batch M 3"],
-    ) -> Gaussians:  # fmt: skip
-        """Linear blend skinning and shading; each Gaussian takes its anchor's weights and factor."""
+        self, gaussians: Gaussians, avatar: Avatar, signal: DrivingSignal, blended: Float[Tensor, "*batch M 3 4"]
+    ) -> Gaussians:
+        """Linear blend skinning and shading: each Gaussian moves as its anchor does, in the avatar's light."""
         with torch.autocast(signal.pose.device.type, enabled=False):
-            posed = skin_gaussians(gaussians, self.anchors.skin_weights, transforms, signal.transl)
-            factors = shade.repeat_interleave(self.config.gaussians_per_anchor, dim=-2)
+            light = avatar.light if signal.pose.dim() == 3 else avatar.light[:, None]
+            factors = shade_factor(light, posed_normals(self.anchors.normals, blended))
+            factors = factors.repeat_interleave(self.config.gaussians_per_anchor, dim=-2)
+            posed = carry_gaussians(gaussians, blended, signal.transl)
             return replace(posed, colors=(posed.colors * factors).clamp(max=1))
 
     def anchors_of(self, betas: Float[Tensor, "B K"]) -> Float[Tensor, "B M 3"]:

@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 from lca_mini.model.tokens import positional_encoding
 from lca_mini.model.transformer import Block, in_stream
+from lca_mini.types import CELL
 
-CELL = 4  # side of a place of the map, pixels
 CELLS = 2  # a patch is told CELLS x CELLS places
 FREQUENCIES = 6  # of the encoding of a place: the shortest wave is 6 cm long
 GROUPS = 8

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lca_mini.config import MOST_IMAGES
 from lca_mini.device import device_name
 from lca_mini.data.people import cast_of, film_with
 from lca_mini.data.stream import Cast, Film
@@ -27,7 +28,6 @@ from lca_mini.types import DrivingSignal, Sample
 
 KIND_OF_SPLIT = {"test-studio": "studio", "test-wild": "wild", "test-stylised": "stylised"}
 DRIVERS = ("actions", "faces")
-MOST_IMAGES = 16
 MEASURES = ("psnr", "ssim", "l1")
 BASELINES = ("baseline_psnr", "baseline_parts_psnr")
 

@@ -78,6 +78,10 @@ def train(settings: TrainSettings, film: Film | None = None, cast: Cast | None =
         return {"step": step, "stream": stream.position, "seconds": before + time.monotonic() - begun,
                 "bad_steps": window.bad, "last": last, "settings": settings.to_dict()}
 
+    def log() -> dict[str, Any]:
+        return log_line(out, window, step, optimizer, progress, about()["seconds"], ranks * settings.batch,
+                        accelerator.is_main_process)
+
     bar = tqdm(total=settings.steps or None, initial=step, desc=settings.stage, disable=not accelerator.is_main_process)
     with flag_of_signal() as asked_to_stop, bar:
         while True:
@@ -87,7 +91,7 @@ def train(settings: TrainSettings, film: Film | None = None, cast: Cast | None =
             if progress >= 1:
                 break
             if ended and step > first_step:
-                stopped = "signal"
+                stopped, last = "signal", log() if window.rows else last
                 break
             set_rate(optimizer, rate_factor(progress, settings.warmup, settings.schedule))
             sample = next(stream)
@@ -105,8 +109,7 @@ def train(settings: TrainSettings, film: Film | None = None, cast: Cast | None =
             step += 1
             bar.update()
             if step % settings.log_every == 0 or step == first_step + 1:
-                last = log_line(out, window, step, optimizer, progress, about()["seconds"], ranks * settings.batch,
-                                accelerator.is_main_process)
+                last = log()
                 bar.set_postfix_str(words(last, settings, progress))
             if accelerator.is_main_process:
                 if settings.preview_every and step % settings.preview_every == 0:

@@ -120,6 +120,6 @@ def total(terms: dict[str, Float[Tensor, ""]], weights: LossWeights) -> Float[Te
     shares = {"cano_": weights.canonical, "near_": weights.near}
     sums = []
     for name, term in terms.items():
-        share = shares.get(name[:5])
-        sums.append(term * getattr(weights, name if share is None else name[5:]) * (1.0 if share is None else share))
+        share, plain = (shares[name[:5]], name[5:]) if name[:5] in shares else (1.0, name)
+        sums.append(term * getattr(weights, plain) * share)
     return torch.stack(sums).sum()

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from lca_mini.config import Config, check_ranges, preset
+from lca_mini.config import MOST_IMAGES, Config, check_ranges, preset
 from lca_mini.data.stream import KINDS
 from lca_mini.training.losses import LossWeights
 from lca_mini.training.perceptual import NAMES
@@ -90,7 +90,7 @@ class TrainSettings:
                              "has filled")
         preset(self.preset)
         check_ranges(self, {
-            "batch": (1, math.inf), "references": (1, 16), "targets": (1, 64), "echo": (1, 64), "tracker": (0, 4),
+            "batch": (1, math.inf), "references": (1, MOST_IMAGES), "targets": (1, 64), "echo": (1, 64), "tracker": (0, 4),
             "steps": (0, math.inf), "minutes": (0, 1e6), "lr": (0, 1), "muon": (0, 100), "warmup": (0, 1),
             "weight_decay": (0, 10), "ema": (0, 0.99999), "given_betas": (0, 1), "people": (0, math.inf),
             "log_every": (1, math.inf), "preview_every": (0, math.inf), "save_every": (0, math.inf),
