@@ -78,6 +78,7 @@ def train(
     batch: int = 16,
     echo: int = 1,
     tracker: float = 0.25,
+    routines: float = 0.3,
     references: int = 8,
     targets: int = 4,
     lr: float = 1e-3,
@@ -105,6 +106,7 @@ def train(
         batch: People a step and process.
         echo: How many steps see the same people, where filming is slower than learning.
         tracker: Size of the errors in wild people's poses, shapes and cameras; 0 for none, 1 for a poor tracker.
+        routines: Share of studio moments out of routines: face action by action, fingers, gaze, speech, sitting, ...
         references: Most reference images a person.
         targets: Views a person to reproduce.
         lr: Peak learning rate.
@@ -118,8 +120,8 @@ def train(
 
     settings = TrainSettings(
         stage=stage, preset=preset, out=str(out), init=init, anew=anew, resume=resume, data=data, people=people,
-        batch=batch, echo=echo, tracker=tracker, references=references, targets=targets, steps=steps, minutes=minutes,
-        lr=lr, gamma=gamma, perceptual=perceptual, device=device, seed=seed,
+        batch=batch, echo=echo, tracker=tracker, routines=routines, references=references, targets=targets,
+        steps=steps, minutes=minutes, lr=lr, gamma=gamma, perceptual=perceptual, device=device, seed=seed,
     )  # fmt: skip
     print_json(run_training(settings))
 

@@ -20,6 +20,7 @@ from lca_mini.capture.rigs import (
 from lca_mini.capture.shading import Light, random_lights, resolve
 from lca_mini.capture.stage import set_stage, shoot, surface_cells
 from lca_mini.capture.styles import style_of
+from lca_mini.capture.takes import Studio, studio_light, studio_moments
 from lca_mini.capture.wild import Tracker, Wild, occlude, photograph, tracked
 from lca_mini.people.crowd import Crowd, grow, posed
 from lca_mini.people.wardrobe import SHOES, SKIN, TAIL, wardrobe
@@ -57,7 +58,7 @@ def film(
 def sample_people(
     seeds: Int[Tensor, " B"], kind: str, references: int = 8, targets: int = 4, image_size: int = 256,
     face_size: int = 128, device: torch.device | str = "cpu", at_once: int | None = None, wild: Wild = Wild(),
-    tracker: Tracker | None = None,
+    tracker: Tracker | None = None, studio: Studio = Studio(),
 ) -> Sample:  # fmt: skip
     """Training material of B people.
 
@@ -71,13 +72,14 @@ def sample_people(
         wild: the faults of wild pictures.
         tracker: the errors of pose, translation, gaze, shape and cameras of wild samples; None gives the truth, from
             which the pictures were made.
+        studio: the takes of the other two kinds.
     Raises: ValueError for another kind.
     """
     if kind not in SAMPLE_KINDS:
         raise ValueError(f"no capture {kind!r}; choose one of {', '.join(SAMPLE_KINDS)}")
     at_once = at_once or (8 if torch.device(device).type == "cpu" else 32)
     chunks = [
-        _sample(part.to(device), kind, references, targets, image_size, face_size, wild, tracker)
+        _sample(part.to(device), kind, references, targets, image_size, face_size, wild, tracker, studio)
         for part in seeds.split(at_once)
     ]
     return join(chunks)
@@ -85,21 +87,24 @@ def sample_people(
 
 def _sample(
     seeds: Tensor, kind: str, references: int, targets: int, image_size: int, face_size: int, wild: Wild,
-    tracker: Tracker | None,
+    tracker: Tracker | None, studio: Studio,
 ) -> Sample:  # fmt: skip
     device, count = seeds.device, references + targets
-    setting = "wild" if kind == "wild" else "studio"
-    crowd, light = grow(seeds, device), random_lights(seeds, setting, wild.environment)
-    frames = random_frames(seeds, count, setting)
+    crowd = grow(seeds, device)
+    if kind == "wild":
+        light, frames = random_lights(seeds, "wild", wild.environment), random_frames(seeds, count, "wild")
+    else:
+        light, frames = studio_light(seeds, studio), studio_moments(seeds, count, studio)
+    shadows = kind != "studio" or studio.light != "even"
     vertices = posed(crowd, frames.pose, frames.transl, frames.gaze, frames.actions)
-    stage = set_stage(crowd, vertices, light, kind != "studio", style_of(seeds) if kind == "stylised" else None)
+    stage = set_stage(crowd, vertices, light, shadows, style_of(seeds) if kind == "stylised" else None)
     body_ids, head_ids = _landmarks(str(device))
     body, head = vertices[:, :, body_ids], vertices[:, :, head_ids]
     centres = (body.amin(2) + body.amax(2)) / 2
     if kind == "wild":
         viewmats, Ks = wild_cameras(seeds, centres, body[..., 1].amin((1, 2)))
     else:
-        viewmats, Ks = studio_cameras(seeds, count)
+        viewmats, Ks = studio_cameras(seeds, count, studio.cameras)
 
     u = uniforms(seeds, 51, count * 10).unflatten(1, (count, 10))
     jitter = 2 * u - 1

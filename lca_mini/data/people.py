@@ -11,6 +11,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from lca_mini.capture.film import sample_people
+from lca_mini.capture.takes import Studio
 from lca_mini.capture.wild import Tracker
 from lca_mini.data.stream import Cast, Film
 from lca_mini.people.splits import SPAN, seeds_of
@@ -34,13 +35,14 @@ def cast_of(split: str, people: int = 0) -> Cast:
 
 def film_with(
     references: int, targets: int, image_size: int, face_size: int, device: torch.device | str, remember: int = 0,
-    tracker: Tracker | None = None,
+    tracker: Tracker | None = None, studio: Studio = Studio(),
 ) -> Film:
     """Film people on a device with so many reference images and targets each.
 
     Args:
         remember: how many steps' samples to keep, so that people who come again need not be filmed again.
         tracker: whose errors wild samples carry; None for the truth, as evaluation takes it.
+        studio: the takes of studio samples; evaluation leaves it out, training asks for routines.
     """
     at_once = AT_ONCE.get(torch.device(device).type, AT_ONCE["cpu"])
     kept: dict[tuple[str, tuple[int, ...]], Sample] = {}
@@ -50,7 +52,7 @@ def film_with(
         if key in kept:
             return kept[key]
         sample = sample_people(
-            seeds, kind, references, targets, image_size, face_size, device, at_once, tracker=tracker
+            seeds, kind, references, targets, image_size, face_size, device, at_once, tracker=tracker, studio=studio
         )
         if len(kept) < remember:
             kept[key] = sample

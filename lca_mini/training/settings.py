@@ -36,7 +36,8 @@ class TrainSettings:
     model instead of its own prediction. ema: of the averaged weights, 0 for none. batch: people a step and process.
     echo: how many steps see the same people, where filming is slower than learning. tracker: errors of wild people's
     poses, shapes and cameras, in units of `Tracker`'s; at 1, wild training stood still at 14 dB; stored samples have
-    none. out: folder for weights, log and previews. resume: go on from the state in `out`.
+    none. routines: share of studio moments out of scripted routines (`capture.takes`); stored samples have the share that
+    they were made with. out: folder for weights, log and previews. resume: go on from the state in `out`.
     """
 
     stage: str = "pretrain"
@@ -52,6 +53,7 @@ class TrainSettings:
     targets: int = 4
     echo: int = 1
     tracker: float = 0.25
+    routines: float = 0.3
     steps: int = 0
     minutes: float = 0.0
     lr: float = 1e-3
@@ -90,7 +92,7 @@ class TrainSettings:
                              "has filled")
         preset(self.preset)
         check_ranges(self, {
-            "batch": (1, math.inf), "references": (1, MOST_IMAGES), "targets": (1, 64), "echo": (1, 64), "tracker": (0, 4),
+            "batch": (1, math.inf), "references": (1, MOST_IMAGES), "targets": (1, 64), "echo": (1, 64), "tracker": (0, 4), "routines": (0, 1),
             "steps": (0, math.inf), "minutes": (0, 1e6), "lr": (0, 1), "muon": (0, 100), "warmup": (0, 1),
             "weight_decay": (0, 10), "ema": (0, 0.99999), "given_betas": (0, 1), "people": (0, math.inf),
             "log_every": (1, math.inf), "preview_every": (0, math.inf), "save_every": (0, math.inf),

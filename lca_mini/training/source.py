@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from lca_mini.capture.takes import Studio
 from lca_mini.capture.wild import Tracker
 from lca_mini.config import Config
 from lca_mini.data import open_stream
@@ -41,7 +42,7 @@ def people_of(
     if film is None:
         sizes = (settings.references, settings.targets, config.image_size, config.face_size)
         tracker = Tracker().times(settings.tracker) if settings.tracker > 0 else None
-        film = film_with(*sizes, device, 2 * settings.people if few else 0, tracker)
+        film = film_with(*sizes, device, 2 * settings.people if few else 0, tracker, Studio(settings.routines))
     cast = cast or cast_of("train", settings.people)
     stream = SampleStream(film, cast, settings.kind, settings.batch, rank, ranks, position, settings.echo)
     if few:
