@@ -7,6 +7,7 @@ scale of a quality is that of the Independent JPEG Group's library.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -41,10 +42,18 @@ def jpeg(pictures: Float[Tensor, "N 3 H W"], quality: Float[Tensor, " N"]) -> Fl
 
 
 def _quantise(planes: Float[Tensor, "N D H W"], table: Float[Tensor, "N 8 8"]) -> Float[Tensor, "N D H W"]:
-    k = torch.arange(8, device=planes.device, dtype=planes.dtype)
+    dct = _dct(str(planes.device))
+    blocks = planes.unflatten(3, (-1, 8)).unflatten(2, (-1, 8)).transpose(3, 4)  # [N D rows columns 8 8]
+    steps = table.flatten(1)[:, None, None, None]
+    # one large matrix product each way: products of 8 x 8 matrices keep a GPU waiting
+    rounded = (blocks.flatten(4) @ dct.T / steps).round() * steps
+    return (rounded @ dct).unflatten(4, (8, 8)).transpose(3, 4).flatten(4, 5).flatten(2, 3)
+
+
+@lru_cache(maxsize=8)
+def _dct(device: str) -> Float[Tensor, "64 64"]:
+    """From the 64 values of a block to its cosine coefficients; orthogonal."""
+    k = torch.arange(8)
     cosines = torch.cos((2 * k + 1) * k[:, None] * (math.pi / 16)) / 2
     cosines[0] /= math.sqrt(2)
-    blocks = planes.unflatten(3, (-1, 8)).unflatten(2, (-1, 8)).transpose(3, 4)  # [N D rows columns 8 8]
-    steps = table[:, None, None, None]
-    rounded = (cosines @ blocks @ cosines.T / steps).round() * steps
-    return (cosines.T @ rounded @ cosines).transpose(3, 4).flatten(4, 5).flatten(2, 3)
+    return torch.kron(cosines, cosines).to(device)

@@ -184,16 +184,21 @@ def _background(seeds: Tensor, count: int, size: tuple[int, int]) -> Float[Tenso
 
 
 def _streak(pictures: Float[Tensor, "N D h w"], length: Float[Tensor, " N"], angle: Float[Tensor, " N"]) -> Tensor:
-    """Blur along a line, of at most 6 pixels."""
+    """Blur along a line, of at most 6 pixels; in place. Most pictures are still, and are not touched."""
+    moving = (length > 0).nonzero()[:, 0]
+    if not len(moving):
+        return pictures
+    blurred, length, angle = pictures[moving], length[moving], angle[moving]
     t = torch.linspace(-0.5, 0.5, 9, device=length.device) * length.clamp(max=6)[:, None]
     x, y = (t * f(angle)[:, None] for f in (torch.cos, torch.sin))
     taps = torch.arange(-3, 4, device=length.device)
     hat = lambda a: (1 - (taps - a[..., None]).abs()).clamp(min=0)  # noqa: E731
     kernel = (hat(y)[..., :, None] * hat(x)[..., None, :]).mean(1)  # [N 7 7]
-    count, depth = pictures.shape[:2]
+    count, depth = blurred.shape[:2]
     kernels = kernel[:, None, None].expand(-1, depth, 1, -1, -1).flatten(0, 1)
-    padded = F.pad(pictures, (3, 3, 3, 3), mode="replicate").flatten(0, 1)[None]
-    return F.conv2d(padded, kernels, groups=count * depth)[0].unflatten(0, (count, depth))
+    padded = F.pad(blurred, (3, 3, 3, 3), mode="replicate").flatten(0, 1)[None]
+    blurred = F.conv2d(padded, kernels, groups=count * depth)[0].unflatten(0, (count, depth))
+    return pictures.index_copy_(0, moving, blurred)
 
 
 def _matte(cover: Tensor, u: Tensor, strength: Tensor, seeds: Tensor) -> Tensor:
