@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from lca_mini.capture.constants import constant
+
 _LUMA = (
     (16, 11, 10, 16, 24, 40, 51, 61), (12, 12, 14, 19, 26, 58, 60, 55), (14, 13, 16, 24, 40, 57, 69, 56),
     (14, 17, 22, 29, 51, 87, 80, 62), (18, 22, 37, 56, 68, 109, 103, 77), (24, 35, 55, 64, 81, 104, 113, 92),
@@ -21,22 +23,22 @@ _LUMA = (
 )  # fmt: skip
 _CHROMA = ((17, 18, 24, 47), (18, 21, 26, 66), (24, 26, 56, 99), (47, 66, 99, 99))  # 99 elsewhere
 _TO_YCC = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
+_TO_RGB = tuple(map(tuple, torch.linalg.inv(torch.tensor(_TO_YCC)).tolist()))
 
 
 def jpeg(pictures: Float[Tensor, "N 3 H W"], quality: Float[Tensor, " N"]) -> Float[Tensor, "N 3 H W"]:
     """Compress pictures [0, 1] at qualities of 1 to 100."""
     height, width = pictures.shape[-2:]
     padded = F.pad(pictures, (0, -width % 16, 0, -height % 16), mode="replicate")
-    to_ycc = pictures.new_tensor(_TO_YCC)
+    to_ycc = constant(pictures, _TO_YCC)
     ycc = (to_ycc @ padded.flatten(2)).view_as(padded) * 255
     luma, chroma = ycc[:, :1] - 128, F.avg_pool2d(ycc[:, 1:], 2)
     scale = torch.where(quality < 50, 5000 / quality, 200 - 2 * quality)[:, None, None] / 100
-    coarse = torch.full((8, 8), 99.0, device=pictures.device)
-    coarse[:4, :4] = pictures.new_tensor(_CHROMA)
-    luma = _quantise(luma, (pictures.new_tensor(_LUMA) * scale).round().clamp(1, 255)) + 128
+    coarse = F.pad(constant(pictures, _CHROMA), (0, 4, 0, 4), value=99.0)
+    luma = _quantise(luma, (constant(pictures, _LUMA) * scale).round().clamp(1, 255)) + 128
     chroma = _quantise(chroma, (coarse * scale).round().clamp(1, 255))
     chroma = F.interpolate(chroma, scale_factor=2, mode="bilinear", align_corners=False)
-    to_rgb = torch.linalg.inv(torch.tensor(_TO_YCC)).to(pictures)  # on the CPU: no waiting for a GPU
+    to_rgb = constant(pictures, _TO_RGB)
     rgb = to_rgb @ torch.cat([luma, chroma], 1).flatten(2) / 255
     return rgb.view_as(padded)[..., :height, :width].clamp(0, 1)
 
