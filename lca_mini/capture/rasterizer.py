@@ -112,22 +112,21 @@ def rasterize_patches(
     face = torch.where(covered, key & 0xFFFFFFFF, 0)
     depth = 1 / (0x7FFFFFFF - (key >> 32)).to(torch.int32).view(torch.float32)
     image = pixel // (height * width)
-    owner, share, middle = _group(covered, surface[face], depth, (2 / Ks[:, 0, 0])[image])
-    leads = (owner == torch.arange(factor**2, device=key.device)[:, None]).flatten().nonzero()[:, 0]
-    sample, which = leads // max(1, len(pixel)), leads % max(1, len(pixel))
-    pixel, image, face = pixel[which], image[which], face.flatten()[leads]
-    left, top = pixel % width * factor, pixel // width % height * factor
+    which, sample, share, middle = _group(covered, surface[face], depth, (2 / Ks[:, 0, 0])[image])
+    face, pixel, image = face.flatten()[sample * len(pixel) + which], pixel[which], image[which]
+    sample, within = sample.int(), (pixel - image * (height * width)).int()
+    left, top = within % width * factor, within // width * factor
 
     corners = columns_at(faces.T, face) + image * screen.shape[1]
     sx, sy, nearness = columns_at(screen.flatten(0, 1).T, corners)
     inside = _spans(sx - (left + sample % factor + 0.5), sy - (top + sample // factor + 0.5))
-    middle = _spans(sx - (left + middle[0].flatten()[leads]), sy - (top + middle[1].flatten()[leads]))
+    middle = _spans(sx - (left + middle[0]), sy - (top + middle[1]))
     # where the middle lies outside of the one triangle that stands for the patch, go towards it as far as the edge
     sign = inside.sum(0).sign()
     inside, middle = inside * sign, middle * sign
     reach = torch.where(middle < 0, inside / (inside - middle).clamp(min=1e-20), 1).amin(0).clamp(0, 1)
     spans = torch.lerp(inside, middle, reach).clamp(min=0) * nearness
-    return Patches(pixel, share.flatten()[leads], face, spans / spans.sum(0).clamp(min=1e-20))
+    return Patches(pixel, share, face, spans / spans.sum(0).clamp(min=1e-20))
 
 
 def _spans(x: Float[Tensor, "3 P"], y: Float[Tensor, "3 P"]) -> Float[Tensor, "3 P"]:
@@ -135,7 +134,24 @@ def _spans(x: Float[Tensor, "3 P"], y: Float[Tensor, "3 P"]) -> Float[Tensor, "3
     return torch.stack([x[i - 2] * y[i - 1] - y[i - 2] * x[i - 1] for i in range(3)])
 
 
-def _group(covered: Tensor, surface: Tensor, depth: Tensor, tolerance: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _group(covered: Tensor, surface: Tensor, depth: Tensor, tolerance: Tensor) -> tuple[Tensor, ...]:
+    """The patches of P pixels of S samples each ([S P]): pixel, the sample that stands for it, share, and middle."""
+    samples = len(covered)
+    whole = (covered & (surface == surface[0]) & ((depth[0] - depth).abs() < tolerance * depth)).all(0)
+    whole &= surface[0] >= 0  # nine pixels of ten
+    one, rest = whole.nonzero()[:, 0], (~whole).nonzero()[:, 0]
+    owner, share, middle = _owners(covered[:, rest], surface[:, rest], depth[:, rest], tolerance[rest])
+    leads = (owner == torch.arange(samples, device=depth.device)[:, None]).flatten().nonzero()[:, 0]
+    sample, which = leads // max(1, len(rest)), leads % max(1, len(rest))
+    centre = depth.new_full((2, len(one)), samples**0.5 / 2)
+    return (
+        torch.cat([one, rest[which]]), torch.cat([torch.zeros_like(one), sample]),
+        torch.cat([depth.new_ones(len(one)), share.flatten()[leads]]),
+        torch.cat([centre, middle.flatten(1)[:, leads]], 1),
+    )  # fmt: skip
+
+
+def _owners(covered: Tensor, surface: Tensor, depth: Tensor, tolerance: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Which sample stands for each of a pixel's S samples ([S P], -1 where empty); for those that stand for a patch,
     its share of the pixel [S P] and its middle in samples (x, y) [2 S P]."""
     samples = len(covered)

@@ -22,6 +22,7 @@ from lca_mini.capture.styles import flatten_toons, restyle
 from lca_mini.people.appearance import appearance
 from lca_mini.people.crowd import Crowd
 from lca_mini.people.looks import Looks
+from lca_mini.people.skin import Surface
 from lca_mini.people.wardrobe import EYE, TOP, wardrobe
 from lca_mini.types import CELL, Cameras, Movable
 
@@ -108,25 +109,44 @@ def _shade(
     place, masks = mix(torch.cat([mesh.template, mesh.masks], 1).T.contiguous(), corners).split((3, 6), 1)
     both = torch.cat([stage.vertices, stage.normals], -1).flatten(0, 1).T.contiguous()
     position, normal = mix(both, corners + moment * stage.vertices.shape[1]).split(3, 1)
-    normal, to_viewer = F.normalize(normal, dim=1), F.normalize(eye.T - position, dim=1)
-
     surface = appearance(stage.looks, who, part, place, masks)
     if stage.style is not None:
         surface = restyle(surface, stage.style[who], place)
-    behind = (normal * to_viewer).sum(1, keepdim=True) < 0
-    bumped = F.normalize(torch.where(behind, -normal, normal) + surface.bump, dim=1)
-    sunlight = torch.ones_like(surface.wrap)
-    if stage.shadows is not None:
-        sunlight = sun_visibility(stage.shadows, position, normal, moment)
-    albedo = torch.where(behind & (part >= TOP)[:, None], 0.35 * surface.albedo, surface.albedo)
-    colors = shade(
-        bumped, to_viewer, albedo, surface.specular, surface.roughness, surface.wrap, sunlight, stage.light, who
-    )
+    lining = torch.where(part >= TOP, 0.35, 1.0)
+    colors = light_patches(position, normal, eye.T, surface, lining, stage.light, who, stage.shadows, moment)
     if stage.style is not None:
+        behind = (normal * (eye.T - position)).sum(1) < 0
+        albedo = surface.albedo * torch.where(behind, lining, 1.0)[:, None]
         colors = flatten_toons(colors, albedo, stage.style[who])
     back = torch.empty_like(order)
     back[order] = torch.arange(len(order), device=order.device)
     return colors.T[:, back].T, place.T[:, back].T
+
+
+def light_patches(
+    position: Float[Tensor, "P 3"], normal: Float[Tensor, "P 3"], eye: Float[Tensor, "P 3"], surface: Surface,
+    lining: Float[Tensor, " P"], light: Light, who: Int[Tensor, " P"], shadows: ShadowMap | None,
+    moment: Int[Tensor, " P"],
+) -> Float[Tensor, "P 3"]:  # fmt: skip
+    """Linear light that leaves patches towards the eye. On CUDA `shading_triton` computes it.
+
+    Args:
+        normal: of any length.
+        lining: how bright a surface's inner side is over its outer one.
+        who, moment: which light each patch stands in, and which shadows.
+    """
+    if position.is_cuda:
+        from lca_mini.capture.shading_triton import lit
+
+        return lit(position, normal, eye, surface, lining, light, who, shadows, moment)
+    normal, to_viewer = F.normalize(normal, dim=1), F.normalize(eye - position, dim=1)
+    behind = (normal * to_viewer).sum(1, keepdim=True) < 0
+    bumped = F.normalize(torch.where(behind, -normal, normal) + surface.bump, dim=1)
+    sunlight = torch.ones_like(surface.wrap)
+    if shadows is not None:
+        sunlight = sun_visibility(shadows, position, normal, moment)
+    albedo = torch.where(behind, lining[:, None] * surface.albedo, surface.albedo)
+    return shade(bumped, to_viewer, albedo, surface.specular, surface.roughness, surface.wrap, sunlight, light, who)
 
 
 def surface_cells(plate: Plate, cell: int = CELL) -> Float[Tensor, "*batch 4 rows columns"]:
