@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from lca_mini.capture.rasterizer import Patches, rasterize_patches
+from lca_mini.capture.rasterizer import Patches, columns_at, rasterize_patches
 from lca_mini.capture.shading import Light, Plate, gather_plate, shade, vertex_normals
 from lca_mini.capture.shadows import ShadowMap, shadow_map, sun_visibility
 from lca_mini.capture.styles import flatten_toons, restyle
@@ -80,7 +80,7 @@ def shoot(stage: Stage, shots: Sequence[Cameras], supersample: int = 2) -> list[
         )  # fmt: skip
         image = seen.pixel // (cameras.height * cameras.width)
         moment.append(each[image])
-        eye.append(-(viewmats[:, :3, :3].mT @ viewmats[:, :3, 3:])[..., 0].T[:, image])
+        eye.append(columns_at(-(viewmats[:, :3, :3].mT @ viewmats[:, :3, 3:])[..., 0].T, image))
         patches.append(replace(seen, pixel=seen.pixel + pixels))
         pixels += len(viewmats) * cameras.height * cameras.width
     together = Patches(*(torch.cat([getattr(p, f.name) for p in patches], -1) for f in fields(Patches)))
@@ -102,11 +102,11 @@ def _shade(
     """Linear light of patches, and where on the template they lie. eye: where each one's camera is."""
     mesh = wardrobe(str(eye.device))
     order = mesh.part.to(torch.uint8)[patches.face].argsort(stable=True)
-    moment, face, bary, eye = moment[order], patches.face[order], patches.bary[:, order], eye[:, order]
-    who, part, corners = stage.who[moment], mesh.part[face], mesh.faces.T[:, face]
+    moment, face, bary, eye = moment[order], patches.face[order], columns_at(patches.bary, order), columns_at(eye, order)
+    who, part, corners = stage.who[moment], mesh.part[face], columns_at(mesh.faces.T, face)
     # [D P] throughout, seen as [P D]: columns are read in full, rows are not
-    mix = lambda columns, at: (columns[:, at] * bary).sum(1).T  # noqa: E731
-    place, masks = mix(torch.cat([mesh.template, mesh.masks], 1).T.contiguous(), corners).split((3, 6), 1)
+    mix = lambda columns, at: (columns_at(columns, at) * bary).sum(1).T  # noqa: E731
+    place, masks = mix(torch.cat([mesh.template, mesh.masks], 1).T, corners).split((3, 6), 1)
     both = torch.cat([stage.vertices, stage.normals], -1).flatten(0, 1).T.contiguous()
     position, normal = mix(both, corners + moment * stage.vertices.shape[1]).split(3, 1)
     surface = appearance(stage.looks, who, part, place, masks)
@@ -120,7 +120,7 @@ def _shade(
         colors = flatten_toons(colors, albedo, stage.style[who])
     back = torch.empty_like(order)
     back[order] = torch.arange(len(order), device=order.device)
-    return colors.T[:, back].T, place.T[:, back].T
+    return columns_at(colors.T, back).T, columns_at(place.T, back).T
 
 
 def light_patches(
