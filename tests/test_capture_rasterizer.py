@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
 from lca_mini.capture.rasterizer import (
-    interpolate, orthographic_depth, rasterize, rasterize_patches, visible_points,
+    interpolate, orthographic_depth, rasterize, rasterize_patches, visibility, visible_points,
 )  # fmt: skip
 from lca_mini.capture.rigs import intrinsics, look_at
+
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+CUDA = torch.cuda.is_available()
 
 
 def scene(images: int = 2, triangles: int = 40, size: int = 24, seed: int = 0):
@@ -153,3 +161,58 @@ def test_orthographic_depth():
     expected = 0.25 + 0.5 * (torch.arange(8) + 0.5) / 8
     torch.testing.assert_close(depth[0, :8, :8], expected[:, None].expand(8, 8), atol=1e-6, rtol=0)
     assert (depth[0, 8:] == 1).all() and (depth[0, :, 8:] == 1).all()
+
+
+def on_screen(seed: int):
+    """Small and large triangles, some off the screen, some with a corner behind the camera, some hidden."""
+    g = torch.Generator().manual_seed(seed)
+    middle, size = torch.rand(2, 60, 1, 2, generator=g) * 50 - 5, torch.rand(2, 60, 1, 1, generator=g).square() * 40
+    corners = (middle + size * (torch.rand(2, 60, 3, 2, generator=g) - 0.5)).flatten(1, 2)
+    nearness = 0.2 + torch.rand(2, 180, 1, generator=g)
+    nearness[:, ::31] = 0
+    faces = torch.arange(180).view(60, 3)
+    faces = torch.cat([faces, faces[:, [0, 2, 1]]])  # each once more from the other side
+    return torch.cat([corners, nearness], -1), faces, torch.rand(2, 120, generator=g) < 0.8
+
+
+def assert_keys_agree(got, wanted):
+    """The same triangles, at the same depth within rounding."""
+    empty = torch.iinfo(torch.int64).max
+    assert 0.3 < float((wanted != empty).float().mean()) < 0.99
+    assert torch.equal(got == empty, wanted == empty)
+    # a triangle and its other side are equally near
+    same = (got & 0xFFFFFFFF) % 60 == (wanted & 0xFFFFFFFF) % 60
+    assert float(same.float().mean()) > 0.99
+    nearness = [(0x7FFFFFFF - (key >> 32)).to(torch.int32).view(torch.float32)[wanted != empty] for key in (got, wanted)]
+    torch.testing.assert_close(*nearness, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.skipif(not INTERPRETED, reason="another test runs this one in a process of its own, interpreted")
+@pytest.mark.parametrize("hidden", [False, True])
+def test_triton_kernels_interpreted(hidden):
+    from lca_mini.capture.rasterizer_triton import nearest
+
+    screen, faces, shown = on_screen(8)
+    shown = shown if hidden else None
+    assert_keys_agree(nearest(screen, faces, shown, 32, 40), visibility(screen, faces, shown, 32, 40, 1 << 20))
+
+
+@pytest.mark.skipif(CUDA or INTERPRETED, reason="a GPU runs the kernels themselves")
+def test_triton_in_the_interpreter():
+    pytest.importorskip("triton")
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", __file__, "-k", "interpreted"]
+    env = os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run(command, capture_output=True, text=True, env=env)
+    assert done.returncode == 0 and "2 passed" in done.stdout, done.stdout[-3000:]
+
+
+@pytest.mark.skipif(not CUDA, reason="needs a CUDA device")
+def test_cuda_sees_what_the_readable_path_sees():
+    for seed in range(5):
+        screen, faces, shown = on_screen(seed)
+        for mask in (None, shown):
+            wanted = visibility(screen, faces, mask, 32, 40, 1 << 20)
+            cuda = [t if t is None else t.cuda() for t in (screen, faces, mask)]
+            got = visibility(*cuda, 32, 40, 1 << 20)
+            assert_keys_agree(got.cpu(), wanted)
+            assert torch.equal(got, visibility(*cuda, 32, 40, 1 << 20))

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -12,7 +17,12 @@ from lca_mini.capture.shading import (
     Light, dome_light, gather_plate, linear_to_srgb, random_lights, resolve, shade, soft_clip, srgb_to_linear,
     vertex_normals,
 )  # fmt: skip
-from lca_mini.capture.shadows import shadow_map, sun_visibility
+from lca_mini.capture.shadows import ShadowMap, shadow_map, sun_visibility
+from lca_mini.capture.stage import light_patches
+from lca_mini.people.skin import Surface
+
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+CUDA = torch.cuda.is_available()
 
 
 def quad(side: float, height: float) -> torch.Tensor:
@@ -128,3 +138,49 @@ def test_soft_clip_is_smooth_and_bounded():
     y = soft_clip(x)
     assert y.max() <= 1 and (y.diff() >= 0).all()
     assert torch.equal(y[x <= 0.8], x[x <= 0.8]) and (y.diff().diff().abs().max() < 1e-4)
+
+
+def patches_in_the_light(seed: int, environment: float, shadowed: bool):
+    """Arguments of `light_patches`: seen from both sides, in and out of shadows and of the shadow maps."""
+    g = torch.Generator().manual_seed(seed)
+    r = lambda *shape: torch.rand(*shape, generator=g)  # noqa: E731
+    count = 700
+    surface = Surface(r(count, 3), 2 * r(count), r(count), 0.3 * r(count), r(count, 3) - 0.5)
+    project = (r(6, 3, 4) - 0.2) * torch.tensor([9.0, 9, 0.3])[:, None]
+    shadows = ShadowMap(r(6, 16, 16), project, 0.02 + 0.01 * r(6), 1 + r(6)) if shadowed else None
+    who, moment = (torch.randint(0, n, (count,), generator=g) for n in (3, 6))
+    lining = torch.where(r(count) < 0.5, 0.35, 1.0)
+    light = random_lights(torch.arange(3) + seed, "wild", environment)
+    return 2 * r(count, 3) - 1, r(count, 3) - 0.5, 4 * r(count, 3) - 2, surface, lining, light, who, shadows, moment
+
+
+CASES = [(0, 0.0, False), (1, 0.5, True), (2, 0.0, True), (3, 0.5, False)]
+
+
+@pytest.mark.skipif(not INTERPRETED, reason="another test runs this one in a process of its own, interpreted")
+@pytest.mark.parametrize("case", CASES)
+def test_triton_light_interpreted(case):
+    from lca_mini.capture.shading_triton import lit
+
+    given = patches_in_the_light(*case)
+    torch.testing.assert_close(lit(*given), light_patches(*given), atol=2e-5, rtol=2e-4)
+
+
+@pytest.mark.skipif(CUDA or INTERPRETED, reason="a GPU runs the kernels themselves")
+def test_triton_in_the_interpreter():
+    pytest.importorskip("triton")
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", __file__, "-k", "interpreted"]
+    env = os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run(command, capture_output=True, text=True, env=env)
+    assert done.returncode == 0 and "4 passed" in done.stdout, done.stdout[-3000:]
+
+
+@pytest.mark.skipif(not CUDA, reason="needs a CUDA device")
+@pytest.mark.parametrize("case", CASES)
+def test_cuda_lights_as_the_readable_path_does(case):
+    given = patches_in_the_light(*case)
+    cuda = [t.to("cuda") if t is not None else t for t in given]
+    found, wanted = light_patches(*cuda).cpu(), light_patches(*given)
+    # a point on the edge of a shadow may fall to either side
+    off = ((found - wanted).abs() > 2e-5 + 2e-4 * wanted.abs()).any(1)
+    assert float(off.float().mean()) < 0.005

@@ -7,12 +7,14 @@ paper's videos in the wild and its studio captures.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from lca_mini.capture.chance import uniforms
+from lca_mini.capture.constants import constant
 from lca_mini.capture.motion import Motion, random_frames
 from lca_mini.capture.rigs import (
     crop_camera, frame_person, intrinsics, look_at, relative_box, studio_cameras, upper_body, wild_cameras,
@@ -79,26 +81,27 @@ def sample_people(
         raise ValueError(f"no capture {kind!r}; choose one of {', '.join(SAMPLE_KINDS)}")
     at_once = at_once or (8 if torch.device(device).type == "cpu" else 32)
     chunks = [
-        _sample(part.to(device), kind, references, targets, image_size, face_size, wild, tracker, studio)
+        _sample(part, torch.device(device), kind, references, targets, image_size, face_size, wild, tracker, studio)
         for part in seeds.split(at_once)
     ]
     return join(chunks)
 
 
 def _sample(
-    seeds: Tensor, kind: str, references: int, targets: int, image_size: int, face_size: int, wild: Wild,
-    tracker: Tracker | None, studio: Studio,
+    seeds: Tensor, device: torch.device, kind: str, references: int, targets: int, image_size: int, face_size: int,
+    wild: Wild, tracker: Tracker | None, studio: Studio,
 ) -> Sample:  # fmt: skip
-    device, count = seeds.device, references + targets
-    crowd = grow(seeds, device)
+    count, seeds = references + targets, seeds.cpu()  # hundreds of small steps, for which a GPU is slower
     if kind == "wild":
         light, frames = random_lights(seeds, "wild", wild.environment), random_frames(seeds, count, "wild")
     else:
         light, frames = studio_light(seeds, studio), studio_moments(seeds, count, studio)
+    light, frames = light.to(device), frames.to(device)
+    crowd, seeds = grow(seeds, device), seeds.to(device)
     shadows = kind != "studio" or studio.light != "even"
     vertices = posed(crowd, frames.pose, frames.transl, frames.gaze, frames.actions)
     stage = set_stage(crowd, vertices, light, shadows, style_of(seeds) if kind == "stylised" else None)
-    body_ids, head_ids = _landmarks(str(device))
+    body_ids, head_ids = _landmarks(device)
     body, head = vertices[:, :, body_ids], vertices[:, :, head_ids]
     centres = (body.amin(2) + body.amax(2)) / 2
     if kind == "wild":
@@ -133,7 +136,7 @@ def _sample(
     boxes = relative_box(face, whole)[s]
     references_, faces_ = body_plate[s], face_plate[s]
     if kind == "wild":
-        everything = torch.tensor([0.5, 0.5, 1.0], device=device).expand_as(boxes)
+        everything = constant(boxes, (0.5, 0.5, 1.0)).expand_as(boxes)
         references_, in_front = occlude(references_, seeds, boxes, everything, wild.occluder)
         faces_, before_face = occlude(faces_, seeds, boxes, boxes, wild.occluder)
         images = photograph(references_, in_front, seeds, 61, wild)
@@ -160,9 +163,10 @@ def _one_a_moment(viewmats: Float[Tensor, "B F 4 4"], Ks: Float[Tensor, "B F 3 3
     return Cameras(viewmats.flatten(0, 1)[:, None], Ks.flatten(0, 1)[:, None], size, size)
 
 
-def _landmarks(device: str) -> tuple[Tensor, Tensor]:
+@lru_cache(maxsize=8)
+def _landmarks(device: torch.device) -> tuple[Tensor, Tensor]:
     """A few hundred vertices of the dressed body, and of the head."""
-    mesh = wardrobe(device)
+    mesh = wardrobe(str(device))
     body = ((mesh.vertex_part == SKIN) | (mesh.vertex_part == SHOES) | (mesh.vertex_part == TAIL)).nonzero()[:, 0][::9]
     y, weight = mesh.template[:, 1], mesh.weights[:, 15] + mesh.weights[:, 22]
     head = ((mesh.vertex_part == SKIN) & (weight > 0.8) & (y > 0.58)).nonzero()[:, 0][::9]
@@ -174,7 +178,7 @@ def _portrait_cameras(
 ) -> tuple[Tensor, Tensor]:
     """A camera within 50 degrees of where each face looks."""
     mesh = wardrobe(str(head.device))
-    _, ids = _landmarks(str(head.device))
+    _, ids = _landmarks(head.device)
     rest = mesh.template[ids]
     middle = rest.mean(0)
     # the head's turn, from its points: a rigid fit

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -279,11 +280,13 @@ def _pair_of_legs(which: Tensor, swap: Tensor) -> Tensor:
     return torch.where((swap < 0.5)[..., None, None], legs, legs.flip(-2))
 
 
+@lru_cache(maxsize=64)
 def _named(name: str, device: torch.device) -> Tensor:
     """1 at the actions whose name begins so, [52]."""
     return torch.tensor([float(a.startswith(name)) for a in ACTIONS], device=device)
 
 
+@lru_cache(maxsize=8)
 def _other_side(device: torch.device) -> Tensor:
     """The same action on the other side of the face, itself where it has no side, [52]."""
     swap = [a[:-4] + "Right" if a.endswith("Left") else a[:-5] + "Left" if a.endswith("Right") else a for a in ACTIONS]

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from lca_mini.types import Movable
@@ -112,22 +112,21 @@ def rasterize_patches(
     face = torch.where(covered, key & 0xFFFFFFFF, 0)
     depth = 1 / (0x7FFFFFFF - (key >> 32)).to(torch.int32).view(torch.float32)
     image = pixel // (height * width)
-    owner, share, middle = _group(covered, surface[face], depth, (2 / Ks[:, 0, 0])[image])
-    leads = (owner == torch.arange(factor**2, device=key.device)[:, None]).flatten().nonzero()[:, 0]
-    sample, which = leads // max(1, len(pixel)), leads % max(1, len(pixel))
-    pixel, image, face = pixel[which], image[which], face.flatten()[leads]
-    left, top = pixel % width * factor, pixel // width % height * factor
+    which, sample, share, middle = _group(covered, surface[face], depth, (2 / Ks[:, 0, 0])[image])
+    face, pixel, image = face.flatten()[sample * len(pixel) + which], pixel[which], image[which]
+    sample, within = sample.int(), (pixel - image * (height * width)).int()
+    left, top = within % width * factor, within // width * factor
 
-    corners = faces.T[:, face] + image * screen.shape[1]  # columns, as everywhere: short rows are slow to gather
-    sx, sy, nearness = screen.flatten(0, 1).T.contiguous()[:, corners]
+    corners = columns_at(faces.T, face) + image * screen.shape[1]
+    sx, sy, nearness = columns_at(screen.flatten(0, 1).T, corners)
     inside = _spans(sx - (left + sample % factor + 0.5), sy - (top + sample // factor + 0.5))
-    middle = _spans(sx - (left + middle[0].flatten()[leads]), sy - (top + middle[1].flatten()[leads]))
+    middle = _spans(sx - (left + middle[0]), sy - (top + middle[1]))
     # where the middle lies outside of the one triangle that stands for the patch, go towards it as far as the edge
     sign = inside.sum(0).sign()
     inside, middle = inside * sign, middle * sign
     reach = torch.where(middle < 0, inside / (inside - middle).clamp(min=1e-20), 1).amin(0).clamp(0, 1)
     spans = torch.lerp(inside, middle, reach).clamp(min=0) * nearness
-    return Patches(pixel, share.flatten()[leads], face, spans / spans.sum(0).clamp(min=1e-20))
+    return Patches(pixel, share, face, spans / spans.sum(0).clamp(min=1e-20))
 
 
 def _spans(x: Float[Tensor, "3 P"], y: Float[Tensor, "3 P"]) -> Float[Tensor, "3 P"]:
@@ -135,7 +134,24 @@ def _spans(x: Float[Tensor, "3 P"], y: Float[Tensor, "3 P"]) -> Float[Tensor, "3
     return torch.stack([x[i - 2] * y[i - 1] - y[i - 2] * x[i - 1] for i in range(3)])
 
 
-def _group(covered: Tensor, surface: Tensor, depth: Tensor, tolerance: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _group(covered: Tensor, surface: Tensor, depth: Tensor, tolerance: Tensor) -> tuple[Tensor, ...]:
+    """The patches of P pixels of S samples each ([S P]): pixel, the sample that stands for it, share, and middle."""
+    samples = len(covered)
+    whole = (covered & (surface == surface[0]) & ((depth[0] - depth).abs() < tolerance * depth)).all(0)
+    whole &= surface[0] >= 0  # nine pixels of ten
+    one, rest = whole.nonzero()[:, 0], (~whole).nonzero()[:, 0]
+    owner, share, middle = _owners(covered[:, rest], surface[:, rest], depth[:, rest], tolerance[rest])
+    leads = (owner == torch.arange(samples, device=depth.device)[:, None]).flatten().nonzero()[:, 0]
+    sample, which = leads // max(1, len(rest)), leads % max(1, len(rest))
+    centre = depth.new_full((2, len(one)), samples**0.5 / 2)
+    return (
+        torch.cat([one, rest[which]]), torch.cat([torch.zeros_like(one), sample]),
+        torch.cat([depth.new_ones(len(one)), share.flatten()[leads]]),
+        torch.cat([centre, middle.flatten(1)[:, leads]], 1),
+    )  # fmt: skip
+
+
+def _owners(covered: Tensor, surface: Tensor, depth: Tensor, tolerance: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Which sample stands for each of a pixel's S samples ([S P], -1 where empty); for those that stand for a patch,
     its share of the pixel [S P] and its middle in samples (x, y) [2 S P]."""
     samples = len(covered)
@@ -180,11 +196,16 @@ def visibility(
     width: int, max_candidates: int,
 ) -> Int[Tensor, "N H W"]:  # fmt: skip
     """The key of the nearest triangle of each pixel: its index in the low 32 bits, int64's maximum where there is none.
+    On CUDA `rasterizer_triton` finds them.
 
     Args:
         screen: x and y in pixels, and a nearness that is affine on the screen (1/z): the largest wins; a triangle
             with a corner at 0 is not drawn.
     """
+    if screen.is_cuda:
+        from lca_mini.capture.rasterizer_triton import nearest
+
+        return nearest(screen, faces, face_visible, height, width)
     images, count = screen.shape[0], faces.shape[0]
     key = torch.full((images * height * width,), _EMPTY, dtype=torch.int64, device=screen.device)
     at_once = max(1, max_candidates // max(count, 1))
@@ -219,7 +240,7 @@ class _Triangles:
 
 def _prepare(screen: Tensor, faces: Tensor, shown: Tensor | None, height: int, width: int) -> _Triangles:
     columns, corners = screen.movedim(2, 0).contiguous(), faces.T.contiguous()  # [3 N V], [3 F]
-    x, y = (columns[k][:, corners] for k in range(2))  # [N 3 F]
+    x, y = (columns[k].index_select(1, corners.flatten()).unflatten(1, corners.shape) for k in range(2))  # [N 3 F]
     x0, x1 = (x.amin(1) - 0.5).ceil().clamp(0, width), (x.amax(1) - 0.5).floor().clamp(-1, width - 1)
     y0, y1 = (y.amin(1) - 0.5).ceil().clamp(0, height), (y.amax(1) - 0.5).floor().clamp(-1, height - 1)
     alive = (x1 >= x0) & (y1 >= y0)
@@ -228,8 +249,8 @@ def _prepare(screen: Tensor, faces: Tensor, shown: Tensor | None, height: int, w
     x0, x1, y0, y1 = (t.flatten()[alive].int() for t in (x0, x1, y0, y1))
     wide, pixels = x1 + 1 - x0, (x1 + 1 - x0) * (y1 + 1 - y0)
 
-    corners = corners[:, face]
-    x, y, nearness = columns.flatten(1)[:, corners + image * screen.shape[1]]
+    corners = columns_at(corners, face)
+    x, y, nearness = columns_at(columns.flatten(1), corners + image * screen.shape[1])
     area = (x[1] - x[0]) * (y[2] - y[0]) - (y[1] - y[0]) * (x[2] - x[0])
     planes = []
     for i, j in ((1, 2), (2, 0), (0, 1)):
@@ -252,15 +273,15 @@ def _test(key: Tensor, triangles: _Triangles, a: int, b: int, size: int, width: 
     triangle = torch.repeat_interleave(pixels, output_size=size)
     local = torch.arange(size, dtype=torch.int32, device=key.device) - (pixels.cumsum(0) - pixels).int()[triangle]
     triangle += a
-    x0, y0, wide, top = triangles.box[:, triangle]
+    x0, y0, wide, top = columns_at(triangles.box, triangle)
     row = local // wide
     px, py = x0 + (local - row * wide), y0 + row
     x, y = px + 0.5, py + 0.5
-    dx, dy, offset = triangles.planes[:, triangle].view(3, 3, -1)  # columns: CUDA gathers short rows one block each
+    dx, dy, offset = columns_at(triangles.planes, triangle).view(3, 3, -1)
     weights = torch.addcmul(torch.addcmul(offset, dx, x), dy, y)
     inside = (weights.amin(0) >= 0).nonzero()[:, 0]
     triangle = triangle[inside]
-    nearness = (weights[:, inside] * triangles.nearness[:, triangle]).sum(0).clamp(min=0)
+    nearness = (columns_at(weights, inside) * columns_at(triangles.nearness, triangle)).sum(0).clamp(min=0)
     value = ((0x7FFFFFFF - nearness.view(torch.int32)).long() << 32) | triangles.face[triangle]
     where = (top + py)[inside].long() * width + px[inside]
     key.scatter_reduce_(0, where, value, "amin")
@@ -274,6 +295,12 @@ def _on_screen(vertices: Tensor, viewmats: Tensor, Ks: Tensor) -> Tensor:
     inverse = torch.where(camera[..., 2:] > NEAR, 1 / camera[..., 2:], 0)
     screen = (camera * inverse) @ Ks.mT
     return torch.cat([screen[..., :2], inverse], -1)
+
+
+def columns_at(columns: Shaped[Tensor, "D N"], at: Int[Tensor, "*shape"]) -> Shaped[Tensor, "D *shape"]:
+    """`columns[:, at]`, one row after another: so a CPU gathers them several times as fast, and CUDA, which would take
+    short rows [N D] one block each, reads each row in full."""
+    return torch.stack([row.index_select(0, at.flatten()) for row in columns]).unflatten(1, at.shape)
 
 
 def edge_weights(corners: Float[Tensor, "P 3 2"], points: Float[Tensor, "P 2"]) -> Float[Tensor, "P 3"]:

@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from lca_mini.capture.chance import normals, uniforms
+from lca_mini.capture.constants import constant
 
 NOMINAL = 1024
 GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
@@ -32,7 +33,7 @@ def look_at(
     down = torch.linalg.cross(forward, right, dim=-1)
     rotation = torch.stack([right, down, forward], -2)
     top = torch.cat([rotation, -(rotation @ eye[..., None])], -1)
-    bottom = torch.tensor([0.0, 0, 0, 1], dtype=eye.dtype, device=eye.device).expand(*eye.shape[:-1], 1, 4)
+    bottom = constant(eye, (0.0, 0.0, 0.0, 1.0)).expand(*eye.shape[:-1], 1, 4)
     return torch.cat([top, bottom], -2)
 
 

@@ -18,6 +18,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from lca_mini.capture.chance import uniforms
+from lca_mini.capture.constants import constant
 from lca_mini.types import Movable
 
 KNEE = 0.8
@@ -57,7 +58,7 @@ def random_lights(seeds: Int[Tensor, " N"], kind: str, environment: float = 0.0)
         raise ValueError(f"no light {kind!r}; choose one of {', '.join(LIGHT_KINDS)}")
     u = uniforms(seeds, 11, 14)
     if kind == "wild":
-        moods = torch.tensor([[*a, *b, *c, *d, *e] for a, b, c, d, e in _MOODS], device=seeds.device)
+        moods = constant(u, tuple((*a, *b, *c, *d, *e) for a, b, c, d, e in _MOODS))
         mood = moods[(u[:, 0] * len(_MOODS)).long()]
         tint = 1 + 0.12 * (u[:, 5:14] - 0.5)
         sun, sky, ground = (mood[:, :9] * tint).split(3, 1)
@@ -149,7 +150,7 @@ def shade(
     normals = torch.where((normals * to_viewer).sum(1, keepdim=True) < 0, -normals, normals)
     direction, sun = light.direction[image], light.sun[image]
     cosine = (normals * direction).sum(1, keepdim=True)
-    creep = wrap[:, None] * normals.new_tensor([1.0, 0.45, 0.3])
+    creep = wrap[:, None] * constant(normals, (1.0, 0.45, 0.3))
     lambert = ((cosine + creep) / (1 + creep)).clamp(min=0)
     sun = sun * sunlight[:, None]
 
@@ -205,7 +206,7 @@ def resolve(
     plate: Plate, background: tuple[float, float, float] = (1.0, 1.0, 1.0)
 ) -> tuple[Float[Tensor, "*batch 3 h w"], Float[Tensor, "*batch 1 h w"]]:
     """sRGB pictures [0, 1] over a background (sRGB), and their coverage."""
-    behind = srgb_to_linear(plate.light.new_tensor(background))[:, None, None]
+    behind = srgb_to_linear(constant(plate.light, background))[:, None, None]
     return linear_to_srgb(plate.light + (1 - plate.cover) * behind), plate.cover
 
 

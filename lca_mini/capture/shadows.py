@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from lca_mini.capture.constants import constant
 from lca_mini.capture.rasterizer import orthographic_depth
 from lca_mini.types import Movable
 
@@ -33,7 +34,7 @@ def shadow_map(
     face_visible: Bool[Tensor, "N F"] | None = None,
 ) -> ShadowMap:  # fmt: skip
     """Rasterise N meshes from their suns, each fitted to its mesh."""
-    aside = torch.tensor([0.31, 0.0, 0.95], device=vertices.device).expand_as(direction)
+    aside = constant(direction, (0.31, 0.0, 0.95)).expand_as(direction)
     right = F.normalize(torch.linalg.cross(direction, aside, dim=-1), dim=-1)
     up = torch.linalg.cross(direction, right, dim=-1)
     axes = torch.stack([right, up, -direction], 1)  # [N 3 3]

@@ -15,13 +15,14 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from lca_mini.capture.rasterizer import Patches, rasterize_patches
+from lca_mini.capture.rasterizer import Patches, columns_at, rasterize_patches
 from lca_mini.capture.shading import Light, Plate, gather_plate, shade, vertex_normals
 from lca_mini.capture.shadows import ShadowMap, shadow_map, sun_visibility
 from lca_mini.capture.styles import flatten_toons, restyle
 from lca_mini.people.appearance import appearance
 from lca_mini.people.crowd import Crowd
 from lca_mini.people.looks import Looks
+from lca_mini.people.skin import Surface
 from lca_mini.people.wardrobe import EYE, TOP, wardrobe
 from lca_mini.types import CELL, Cameras, Movable
 
@@ -79,7 +80,7 @@ def shoot(stage: Stage, shots: Sequence[Cameras], supersample: int = 2) -> list[
         )  # fmt: skip
         image = seen.pixel // (cameras.height * cameras.width)
         moment.append(each[image])
-        eye.append(-(viewmats[:, :3, :3].mT @ viewmats[:, :3, 3:])[..., 0].T[:, image])
+        eye.append(columns_at(-(viewmats[:, :3, :3].mT @ viewmats[:, :3, 3:])[..., 0].T, image))
         patches.append(replace(seen, pixel=seen.pixel + pixels))
         pixels += len(viewmats) * cameras.height * cameras.width
     together = Patches(*(torch.cat([getattr(p, f.name) for p in patches], -1) for f in fields(Patches)))
@@ -101,32 +102,51 @@ def _shade(
     """Linear light of patches, and where on the template they lie. eye: where each one's camera is."""
     mesh = wardrobe(str(eye.device))
     order = mesh.part.to(torch.uint8)[patches.face].argsort(stable=True)
-    moment, face, bary, eye = moment[order], patches.face[order], patches.bary[:, order], eye[:, order]
-    who, part, corners = stage.who[moment], mesh.part[face], mesh.faces.T[:, face]
+    moment, face, bary, eye = moment[order], patches.face[order], columns_at(patches.bary, order), columns_at(eye, order)
+    who, part, corners = stage.who[moment], mesh.part[face], columns_at(mesh.faces.T, face)
     # [D P] throughout, seen as [P D]: columns are read in full, rows are not
-    mix = lambda columns, at: (columns[:, at] * bary).sum(1).T  # noqa: E731
-    place, masks = mix(torch.cat([mesh.template, mesh.masks], 1).T.contiguous(), corners).split((3, 6), 1)
+    mix = lambda columns, at: (columns_at(columns, at) * bary).sum(1).T  # noqa: E731
+    place, masks = mix(torch.cat([mesh.template, mesh.masks], 1).T, corners).split((3, 6), 1)
     both = torch.cat([stage.vertices, stage.normals], -1).flatten(0, 1).T.contiguous()
     position, normal = mix(both, corners + moment * stage.vertices.shape[1]).split(3, 1)
-    normal, to_viewer = F.normalize(normal, dim=1), F.normalize(eye.T - position, dim=1)
-
     surface = appearance(stage.looks, who, part, place, masks)
     if stage.style is not None:
         surface = restyle(surface, stage.style[who], place)
-    behind = (normal * to_viewer).sum(1, keepdim=True) < 0
-    bumped = F.normalize(torch.where(behind, -normal, normal) + surface.bump, dim=1)
-    sunlight = torch.ones_like(surface.wrap)
-    if stage.shadows is not None:
-        sunlight = sun_visibility(stage.shadows, position, normal, moment)
-    albedo = torch.where(behind & (part >= TOP)[:, None], 0.35 * surface.albedo, surface.albedo)
-    colors = shade(
-        bumped, to_viewer, albedo, surface.specular, surface.roughness, surface.wrap, sunlight, stage.light, who
-    )
+    lining = torch.where(part >= TOP, 0.35, 1.0)
+    colors = light_patches(position, normal, eye.T, surface, lining, stage.light, who, stage.shadows, moment)
     if stage.style is not None:
+        behind = (normal * (eye.T - position)).sum(1) < 0
+        albedo = surface.albedo * torch.where(behind, lining, 1.0)[:, None]
         colors = flatten_toons(colors, albedo, stage.style[who])
     back = torch.empty_like(order)
     back[order] = torch.arange(len(order), device=order.device)
-    return colors.T[:, back].T, place.T[:, back].T
+    return columns_at(colors.T, back).T, columns_at(place.T, back).T
+
+
+def light_patches(
+    position: Float[Tensor, "P 3"], normal: Float[Tensor, "P 3"], eye: Float[Tensor, "P 3"], surface: Surface,
+    lining: Float[Tensor, " P"], light: Light, who: Int[Tensor, " P"], shadows: ShadowMap | None,
+    moment: Int[Tensor, " P"],
+) -> Float[Tensor, "P 3"]:  # fmt: skip
+    """Linear light that leaves patches towards the eye. On CUDA `shading_triton` computes it.
+
+    Args:
+        normal: of any length.
+        lining: how bright a surface's inner side is over its outer one.
+        who, moment: which light each patch stands in, and which shadows.
+    """
+    if position.is_cuda:
+        from lca_mini.capture.shading_triton import lit
+
+        return lit(position, normal, eye, surface, lining, light, who, shadows, moment)
+    normal, to_viewer = F.normalize(normal, dim=1), F.normalize(eye - position, dim=1)
+    behind = (normal * to_viewer).sum(1, keepdim=True) < 0
+    bumped = F.normalize(torch.where(behind, -normal, normal) + surface.bump, dim=1)
+    sunlight = torch.ones_like(surface.wrap)
+    if shadows is not None:
+        sunlight = sun_visibility(shadows, position, normal, moment)
+    albedo = torch.where(behind, lining[:, None] * surface.albedo, surface.albedo)
+    return shade(bumped, to_viewer, albedo, surface.specular, surface.roughness, surface.wrap, sunlight, light, who)
 
 
 def surface_cells(plate: Plate, cell: int = CELL) -> Float[Tensor, "*batch 4 rows columns"]:

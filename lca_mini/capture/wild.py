@@ -18,6 +18,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from lca_mini.capture.chance import normals, uniforms
+from lca_mini.capture.constants import constant
 from lca_mini.capture.jpeg import jpeg
 from lca_mini.capture.motion import Motion, axis_angle, quaternion_product, quaternions
 from lca_mini.capture.shading import Plate, linear_to_srgb
@@ -84,13 +85,12 @@ def tracked(
     """What a tracker makes of a movement [B T ...], a shape and cameras (viewmats [B T C 4 4]): all a little wrong."""
     people, frames = motion.transl.shape[:2]
     g = normals(seeds, 71, frames * 172).view(people, frames, 172).clamp(-2.5, 2.5)
-    sizes = torch.tensor([tracker.root] + [tracker.body] * 21 + [tracker.body * 0.5] + [0.0] * 2 + [tracker.hands] * 30,
-                         device=seeds.device)  # fmt: skip
-    sizes[20:22] = tracker.hands  # wrists
-    error = quaternions(torch.deg2rad(sizes)[:, None] * g[..., :165].unflatten(-1, (55, 3)))
+    hands = (tracker.hands,)  # wrists and fingers
+    sizes = (tracker.root, *(tracker.body,) * 19, *hands * 2, tracker.body * 0.5, 0.0, 0.0, *hands * 30)
+    error = quaternions(torch.deg2rad(constant(g, sizes))[:, None] * g[..., :165].unflatten(-1, (55, 3)))
     pose = axis_angle(quaternion_product(quaternions(motion.pose), error))
     gaze = motion.gaze + math.radians(tracker.gaze) * g[..., 165:167].repeat(1, 1, 2)
-    shift = g[..., 167:170] * g.new_tensor([tracker.aside, tracker.aside, tracker.depth])  # camera axes
+    shift = g[..., 167:170] * constant(g, (tracker.aside, tracker.aside, tracker.depth))  # camera axes
     world = cameras.viewmats[:, :, 0, :3, :3].mT @ shift[..., None]
     wrong = normals(seeds, 72, betas.shape[1] + 1).clamp(-2.5, 2.5)
     focal = 1 + tracker.focal * wrong[:, None, None, -1:]
@@ -152,7 +152,7 @@ def photograph(
         both = _streak(flat(torch.cat([light, cover], 2)), flat(length), flat(math.pi * u[..., 4]))
         light, cover = both.unflatten(0, (people, count)).split((3, 1), 2)
     stops = wild.exposure * (2 * u[..., 5:6] - 1) * torch.ones_like(u[..., :3])
-    stops = stops + wild.white_balance * (2 * u[..., 6:9] - 1) * u.new_tensor([1.0, 0, 1])
+    stops = stops + wild.white_balance * (2 * u[..., 6:9] - 1) * constant(u, (1.0, 0, 1))
     gain = torch.exp2(stops)[..., None, None]
     behind = torch.ones_like(light)
     if wild.matte:
@@ -184,16 +184,21 @@ def _background(seeds: Tensor, count: int, size: tuple[int, int]) -> Float[Tenso
 
 
 def _streak(pictures: Float[Tensor, "N D h w"], length: Float[Tensor, " N"], angle: Float[Tensor, " N"]) -> Tensor:
-    """Blur along a line, of at most 6 pixels."""
+    """Blur along a line, of at most 6 pixels; in place. Most pictures are still, and are not touched."""
+    moving = (length > 0).nonzero()[:, 0]
+    if not len(moving):
+        return pictures
+    blurred, length, angle = pictures[moving], length[moving], angle[moving]
     t = torch.linspace(-0.5, 0.5, 9, device=length.device) * length.clamp(max=6)[:, None]
     x, y = (t * f(angle)[:, None] for f in (torch.cos, torch.sin))
     taps = torch.arange(-3, 4, device=length.device)
     hat = lambda a: (1 - (taps - a[..., None]).abs()).clamp(min=0)  # noqa: E731
     kernel = (hat(y)[..., :, None] * hat(x)[..., None, :]).mean(1)  # [N 7 7]
-    count, depth = pictures.shape[:2]
+    count, depth = blurred.shape[:2]
     kernels = kernel[:, None, None].expand(-1, depth, 1, -1, -1).flatten(0, 1)
-    padded = F.pad(pictures, (3, 3, 3, 3), mode="replicate").flatten(0, 1)[None]
-    return F.conv2d(padded, kernels, groups=count * depth)[0].unflatten(0, (count, depth))
+    padded = F.pad(blurred, (3, 3, 3, 3), mode="replicate").flatten(0, 1)[None]
+    blurred = F.conv2d(padded, kernels, groups=count * depth)[0].unflatten(0, (count, depth))
+    return pictures.index_copy_(0, moving, blurred)
 
 
 def _matte(cover: Tensor, u: Tensor, strength: Tensor, seeds: Tensor) -> Tensor:

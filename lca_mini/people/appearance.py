@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from lca_mini.capture.constants import constant
 from lca_mini.people.cloth import cloth
 from lca_mini.people.looks import Looks
 from lca_mini.people.skin import Surface, eyes, hanging_hair, skin, small_parts
@@ -38,7 +39,7 @@ def appearance(
         (SHOES + 1, lambda i: cloth(looks, who[i], part[i] - TOP, at[i])),
         (torch.iinfo(part.dtype).max, lambda i: accessory(looks, who[i], part[i], at[i])),
     ]
-    ends = torch.searchsorted(part, part.new_tensor([end for end, _ in groups])).tolist()
+    ends = torch.searchsorted(part, constant(part, tuple(end for end, _ in groups))).tolist()
     parts = [material(slice(a, b)) for a, b, (_, material) in zip([0, *ends], ends, groups) if b > a]
     if not parts:
         return Surface(at.new_zeros(0, 3), *(at.new_zeros(0) for _ in range(3)), at.new_zeros(0, 3))

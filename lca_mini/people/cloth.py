@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from lca_mini.capture.constants import constant
 from lca_mini.people import cuts
 from lca_mini.people.looks import Looks
 from lca_mini.people.noise import noise, smoothstep
@@ -22,7 +23,7 @@ def cloth(looks: Looks, who: Int[Tensor, " P"], garment: Int[Tensor, " P"], at: 
     x, y, z = at.unbind(1)
     arm = cuts.along_sleeve(at)
     around, along = _weave(at, garment)
-    folds = noise(at * at.new_tensor([1.1, 0.8, 1.1]) + looks.phase[who])
+    folds = noise(at * constant(at, (1.1, 0.8, 1.1)) + looks.phase[who])
     grain = noise(torch.stack([around, along, z], 1) * 9 + looks.phase[who])
     palette = looks.colors[who, garment]
     pattern, scale = looks.pattern[who, garment], looks.scale[who, garment]
@@ -48,7 +49,7 @@ def cloth(looks: Looks, who: Int[Tensor, " P"], garment: Int[Tensor, " P"], at: 
     belt_at = torch.minimum(waist, torch.full_like(waist, 0.105))
     belt_low = smoothstep(0.034, 0.031, belt_at + 0.015 - y)
     belt = looks.belt[who] * belt_low * torch.where(garment == 0, smoothstep(0.016, 0.013, y - belt_at), 1 - is_shoe)
-    color = color * (1 - belt[:, None]) + belt[:, None] * at.new_tensor([0.03, 0.018, 0.012])
+    color = color * (1 - belt[:, None]) + belt[:, None] * constant(at, (0.03, 0.018, 0.012))
 
     sole = is_shoe * smoothstep(-0.849, -0.852, y)
     color = color * (1 - sole[:, None]) + palette[:, 1] * sole[:, None]

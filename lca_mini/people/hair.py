@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from lca_mini.capture.constants import constant
 from lca_mini.people.noise import smoothstep
 from lca_mini.people.pieces import Piece, follow, grid_faces
 
@@ -24,7 +25,7 @@ _BEARD_Y = (0.40, 0.55, 0.690, 0.670, 0.645, 0.633, 0.636, 0.636)
 
 
 def _piecewise(z: Tensor, knots: tuple[float, ...], values: tuple[float, ...]) -> Tensor:
-    k, v = z.new_tensor(knots), z.new_tensor(values)
+    k, v = constant(z, knots), constant(z, values)
     i = torch.searchsorted(k, z.contiguous()).clamp(1, len(knots) - 1)
     t = ((z - k[i - 1]) / (k[i] - k[i - 1])).clamp(0, 1)
     return v[i - 1] + t * (v[i] - v[i - 1])

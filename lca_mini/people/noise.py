@@ -29,7 +29,8 @@ def _volume(device: str) -> Float[Tensor, "1 4 66 66 66"]:
             lattice = 2 * uniforms(torch.tensor([77 + channel]), o, cells**3).view(1, 1, cells, cells, cells) - 1
             total += _enlarge(lattice, SIZE // cells)[0, 0] * 0.6**o
         streams.append(total / total.std() * 0.5)
-    return F.pad(torch.stack(streams)[None], (1, 1, 1, 1, 1, 1), mode="circular").to(device)
+    volume = F.pad(torch.stack(streams)[None], (1, 1, 1, 1, 1, 1), mode="circular")
+    return volume.to(device, memory_format=torch.channels_last_3d)  # the channels of a cell lie together
 
 
 def _enlarge(lattice: Tensor, factor: int) -> Tensor:

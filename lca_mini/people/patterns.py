@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from lca_mini.capture.constants import constant
 from lca_mini.people.looks import PATTERNS, Looks
 from lca_mini.people.noise import noise, smoothstep
 from lca_mini.types import Movable
@@ -118,7 +120,7 @@ def _floral(looks: Looks, w: Weave) -> Amounts:
     u, v = w.round / 0.055, w.along / 0.055
     u = u + 0.5 * (v.floor() % 2)
     cell = torch.stack([u.floor(), v.floor()], 1)
-    jitter = torch.sin(cell @ cell.new_tensor([[12.9, 39.3, 73.1], [78.2, 11.1, 27.7]])) * 43.7 % 1
+    jitter = torch.sin(cell @ constant(cell, ((12.9, 39.3, 73.1), (78.2, 11.1, 27.7)))) * 43.7 % 1
     x, y = u % 1 - 0.5 + 0.22 * (jitter[:, 0] - 0.5), v % 1 - 0.5 + 0.22 * (jitter[:, 1] - 0.5)
     radius, angle = (x.square() + y.square() + 1e-8).sqrt(), torch.atan2(y, x + 1e-8)
     size = 0.24 + 0.16 * jitter[:, 2]
@@ -143,6 +145,7 @@ def _knit(looks: Looks, w: Weave) -> Amounts:
     return (0.55 * smoothstep(0.65, 1.0, stitch) + 0.35 * (1 - rib)).clamp(0, 0.7), None
 
 
+@lru_cache(maxsize=8)
 def _keypad(device: torch.device) -> Float[Tensor, "L 4 4"]:
     """Strokes of each letter: x0 y0 x1 y1, missing ones repeated."""
     rows = []

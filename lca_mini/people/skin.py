@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from lca_mini.capture.constants import constant
 from lca_mini.people.hair import beard, scalp, strands
 from lca_mini.people.looks import Looks
 from lca_mini.people.noise import noise, smoothstep
@@ -41,10 +42,10 @@ def skin(looks: Looks, who: Int[Tensor, " P"], at: Float[Tensor, "P 3"], masks: 
     albedo = looks.skin[who] * torch.exp(0.10 * rough[:, :1] + 0.05 * fine[:, 1:2])
     mole = smoothstep(0.80, 0.92, rough[:, 3]) * looks.moles[who]
     red = 0.22 * smoothstep(0.66, 0.72, at[:, 0].abs()) * (at[:, 1] > 0.4)
-    albedo = albedo * torch.exp(red[:, None] * at.new_tensor([0.02, -0.38, -0.30]))
-    albedo = albedo * torch.exp(-mole[:, None] * at.new_tensor([0.9, 1.2, 1.3]))
+    albedo = albedo * torch.exp(red[:, None] * constant(at, (0.02, -0.38, -0.30)))
+    albedo = albedo * torch.exp(-mole[:, None] * constant(at, (0.9, 1.2, 1.3)))
     nail = smoothstep(0.4, 0.8, nails)[:, None]
-    albedo = albedo * (1 - 0.6 * nail) + 0.6 * nail * (looks.skin[who] * at.new_tensor([1.15, 1.0, 1.0])).clamp(max=0.8)
+    albedo = albedo * (1 - 0.6 * nail) + 0.6 * nail * (looks.skin[who] * constant(at, (1.15, 1.0, 1.0))).clamp(max=0.8)
     specular, roughness = 0.75 + 0.5 * nail[:, 0], 0.52 + 0.06 * fine[:, 0] - 0.15 * nail[:, 0]
     surface = Surface(albedo, specular, roughness, torch.full_like(specular, 0.28), 0.05 * fine[:, 1:])
     index = (at[:, 1] > 0.53).nonzero()[:, 0]
@@ -63,27 +64,27 @@ def _head(looks: Looks, who: Tensor, at: Tensor, masks: Tensor, base: Surface, f
     cheek = torch.exp(-((side - 0.044) / 0.018).square() - ((y - 0.662) / 0.018).square()) * face
     nose = torch.exp(-(side / 0.014).square() - ((y - 0.658) / 0.016).square()) * smoothstep(0.205, 0.225, z)
     red = (0.5 * cheek + 0.45 * nose) * looks.blush[who] + 0.35 * ears
-    albedo = base.albedo * torch.exp(red[:, None] * at.new_tensor([0.02, -0.38, -0.30]))
+    albedo = base.albedo * torch.exp(red[:, None] * constant(at, (0.02, -0.38, -0.30)))
     spots = smoothstep(0.32, 0.55, fine[:, 2]) * looks.freckles[who] * (0.4 * face + 0.6 * (cheek + nose).clamp(max=1))
-    albedo = albedo * torch.exp(-spots[:, None] * at.new_tensor([0.35, 0.6, 0.75]))
+    albedo = albedo * torch.exp(-spots[:, None] * constant(at, (0.35, 0.6, 0.75)))
     socket = torch.exp(-((side - 0.0290) / 0.021).square() - ((y - 0.6905) / 0.0105).square()) * face
     albedo = albedo * torch.exp(
-        -(0.32 * socket * (1 - 0.3 * looks.female[who]))[:, None] * at.new_tensor([0.7, 1.0, 0.9])
+        -(0.32 * socket * (1 - 0.3 * looks.female[who]))[:, None] * constant(at, (0.7, 1.0, 0.9))
     )
     creases, bend = _wrinkles(looks, who, at, face)
-    albedo = albedo * torch.exp(-creases[:, None] * at.new_tensor([0.8, 1.1, 1.1]))
+    albedo = albedo * torch.exp(-creases[:, None] * constant(at, (0.8, 1.1, 1.1)))
 
     red_lips = smoothstep(0.25, 0.75, lips)[:, None]
     crease = torch.exp(-0.25 * fine[:, 3:4].abs())
     albedo = albedo * (1 - red_lips) + looks.lips[who] * crease * red_lips
     inside = smoothstep(0.3, 0.8, mouth)[:, None]
-    albedo = albedo * (1 - inside) + at.new_tensor([0.16, 0.022, 0.02]) * inside
+    albedo = albedo * (1 - inside) + constant(at, (0.16, 0.022, 0.02)) * inside
     albedo = _brows(albedo, looks, who, at, face)
     specular = base.specular + 0.5 * red_lips[:, 0] + 0.8 * inside[:, 0]
     roughness = base.roughness - 0.12 * red_lips[:, 0] - 0.1 * inside[:, 0]
     albedo, cover, tilt = _head_hair(albedo, looks, who, at, masks)
     dim = light[:, None].clamp(min=0.25).pow(0.9) * (1 - cover[:, None]) + cover[:, None]
-    albedo = albedo * dim.pow(at.new_tensor([0.7, 1.0, 1.05]))
+    albedo = albedo * dim.pow(constant(at, (0.7, 1.0, 1.05)))
     keep = 1 - cover
     bump = keep[:, None] * base.bump + cover[:, None] * tilt
     bump = torch.cat([bump[:, :1], bump[:, 1:2] + (bend * keep)[:, None], bump[:, 2:]], 1)
@@ -161,7 +162,7 @@ def _hair_there(
     own = torch.where((jaw > height)[:, None], looks.whiskers[who], looks.hair[who])
     color = own * shade[:, None]
     faint = (shaved + stubble).clamp(0, 0.6)[:, None]
-    albedo = albedo * (1 - faint) + (0.25 * albedo + 0.75 * color * albedo.new_tensor([0.9, 1.0, 1.1])) * faint
+    albedo = albedo * (1 - faint) + (0.25 * albedo + 0.75 * color * constant(albedo, (0.9, 1.0, 1.1))) * faint
     cover = torch.maximum(cover, full * (1 - smoothstep(0.2, 0.6, mouth)))
     return albedo * (1 - cover[:, None]) + color * cover[:, None], cover, tilt
 
@@ -189,7 +190,7 @@ def hanging_hair(looks: Looks, who: Int[Tensor, " P"], at: Float[Tensor, "P 3"])
 
 def eyes(looks: Looks, who: Int[Tensor, " P"], at: Float[Tensor, "P 3"], light: Float[Tensor, " P"]) -> Surface:
     """Sclera, iris with its rings, pupil; wet. Drawn in the eyeball's own rest frame, so that it follows the gaze."""
-    centres = at.new_tensor(EYES)
+    centres = constant(at, EYES)
     local = at - torch.where(at[:, :1] > 0, centres[0], centres[1])
     radius = local[:, :2].norm(dim=1) + (local[:, 2] < 0) * 0.02
     spoke = F.normalize(local[:, :2] + 1e-6, dim=1)
@@ -199,7 +200,7 @@ def eyes(looks: Looks, who: Int[Tensor, " P"], at: Float[Tensor, "P 3"], light: 
     pupil = smoothstep(PUPIL_RADIUS + 0.0004, PUPIL_RADIUS - 0.0002, radius)[:, None]
     iris = iris * (1 - pupil) + 0.004 * pupil
     veins = smoothstep(0.008, 0.014, radius)[:, None] * (0.5 + noise(at * 4)[:, :1])
-    white = at.new_tensor([0.74, 0.70, 0.67]) * torch.exp(-0.35 * veins.clamp(0, 1) * at.new_tensor([0.1, 0.5, 0.5]))
+    white = constant(at, (0.74, 0.70, 0.67)) * torch.exp(-0.35 * veins.clamp(0, 1) * constant(at, (0.1, 0.5, 0.5)))
     inside = smoothstep(IRIS_RADIUS + 0.0004, IRIS_RADIUS - 0.0003, radius)[:, None]
     one = torch.ones_like(radius)
     lid_shadow = 0.35 + 0.65 * light.clamp(0.0, 0.6)[:, None] / 0.6
@@ -210,11 +211,11 @@ def eyes(looks: Looks, who: Int[Tensor, " P"], at: Float[Tensor, "P 3"], light: 
 
 def small_parts(kind: Int[Tensor, " P"], at: Float[Tensor, "P 3"]) -> Surface:
     """Tongue (0), teeth (1), lashes (2)."""
-    table = at.new_tensor([[0.36, 0.09, 0.08], [0.46, 0.42, 0.35], [0.014, 0.011, 0.010]])
+    table = constant(at, ((0.36, 0.09, 0.08), (0.46, 0.42, 0.35), (0.014, 0.011, 0.010)))
     gum = torch.where(at[:, 1] > 0.63, smoothstep(0.6415, 0.6440, at[:, 1]), smoothstep(0.6175, 0.6150, at[:, 1]))
     deep = smoothstep(0.16, 0.205, at[:, 2]) * 0.75 + 0.25
     gaps = 1 - 0.35 * smoothstep(0.88, 1.0, torch.cos(at[:, 0] * (2 * torch.pi / 0.0075)).abs())
-    tooth = table[1] * gaps[:, None] * (1 - gum[:, None]) + at.new_tensor([0.26, 0.06, 0.055]) * gum[:, None]
+    tooth = table[1] * gaps[:, None] * (1 - gum[:, None]) + constant(at, (0.26, 0.06, 0.055)) * gum[:, None]
     albedo = torch.where((kind == 1)[:, None], tooth * deep[:, None], table[kind])
     wet = (kind < 2).float()
     return Surface(albedo, 0.2 + 0.9 * wet, 0.6 - 0.3 * wet, 0.15 * wet, torch.zeros_like(at))

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from lca_mini.capture.constants import constant
 from lca_mini.people.looks import Looks
 from lca_mini.people.noise import noise, smoothstep
 from lca_mini.people.skin import Surface
@@ -24,7 +25,7 @@ def accessory(looks: Looks, who: Int[Tensor, " P"], part: Int[Tensor, " P"], at:
     kind = part - GLASSES
     x, y, z = at.unbind(1)
     glasses, lens, hat, brim, scarf, collar, _, watch, bag = (kind == i for i in range(9))
-    trim = at.new_tensor(_TRIM).long()[kind]
+    trim = constant(at, _TRIM).long()[kind]
     color = looks.trims[who, trim]
     color = torch.where(collar[:, None], looks.colors[who, 0, 0], color)
     color = torch.where(lens[:, None], 0.012 + 0.02 * color, color)
@@ -46,11 +47,11 @@ def accessory(looks: Looks, who: Int[Tensor, " P"], part: Int[Tensor, " P"], at:
     value = value - 0.9 * band - 0.4 * panel + 0.12 * turned_up
     flap = bag & ~strap & (((y + 0.075) / 0.0016).square() < 1)
     value = value - 0.6 * flap
-    folds = noise(at * at.new_tensor([2.2, 0.9, 2.2]) + looks.phase[who])
+    folds = noise(at * constant(at, (2.2, 0.9, 2.2)) + looks.phase[who])
     bump = torch.where(scarf[:, None], 0.35 * folds[:, :3], 0.06 * fine[:, 1:])
     bump = bump * cloth[:, None]
     bump = bump + (knitted * 0.3 * torch.sin(around * 60))[:, None] * torch.stack([z - 0.118, 0 * x, -x], 1) * 10
     return Surface(
-        (color * torch.exp(value)[:, None]).clamp(0.003, 0.9), at.new_tensor(_SPECULAR)[kind],
-        at.new_tensor(_ROUGHNESS)[kind], 0.08 * cloth, bump,
+        (color * torch.exp(value)[:, None]).clamp(0.003, 0.9), constant(at, _SPECULAR)[kind],
+        constant(at, _ROUGHNESS)[kind], 0.08 * cloth, bump,
     )  # fmt: skip
