@@ -128,8 +128,8 @@ def evaluate(
     split: Literal["test-studio", "test-wild", "test-stylised"],
     weights: str = "mini",
     preset: Literal["nano", "mini", "paper"] | None = None,
-    people: int = 32,
-    views: int = 4,
+    people: int | None = None,
+    views: int | None = None,
     images: int = 8,
     batch: int = 4,
     driven_by: Literal["actions", "faces"] = "actions",
@@ -141,20 +141,22 @@ def evaluate(
 ) -> None:
     """Measure a model on people, views and poses that it has never seen. The last line is JSON.
 
+    The head of lca_mini/training/evaluate.py is the protocol.
+
     Args:
         split: Which people, and how they are filmed.
         weights: "mini", a .safetensors file, or a folder that holds one.
         preset: Refuse weights of another preset.
-        people: How many, from the first of the split.
-        views: Pictures of each to reproduce.
-        images: Pictures of each that the model sees.
+        people: How many, from the first of the split; left out: the protocol's, 64 in the wild, else 32.
+        views: Pictures of each to reproduce; left out: the protocol's, 8 in the studio, else 4.
+        images: Pictures of each that the model sees: of 8, those that show most of the face.
         batch: People at once.
         driven_by: Facial actions, or the code that the expression encoder reads off the face to be reproduced.
         true_betas: Tell the model the true body shape, which comes from the tracker as the poses do; else its own guess.
         lpips: auto, lpips-vgg, lpips-alex, lpips-random-alex or lpips-random-vgg; the result says which it was.
         device: Where to compute.
         backend: What renders.
-        out: Folder for the result as <split>.json and a contact sheet <split>.png.
+        out: Folder for the result as <split>.json and a contact sheet <split>.png; <split>_<images>.json for other than 8.
     """
     from lca_mini.demo import staged
     from lca_mini.device import choose_device, commit
@@ -176,8 +178,9 @@ def evaluate(
     else:
         with staged(out) as work:
             result, sheet = run()
-            (work / f"{split}.json").write_text(json.dumps(result, indent=2) + "\n")
-            save_png(sheet, work / f"{split}.png")
+            name = split if images == 8 else f"{split}_{images}"
+            (work / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")
+            save_png(sheet, work / f"{name}.png")
     print_json(result)
 
 

@@ -34,13 +34,14 @@ def cast_of(split: str, people: int = 0) -> Cast:
 
 def film_with(
     references: int, targets: int, image_size: int, face_size: int, device: torch.device | str, remember: int = 0,
-    tracker: Tracker | None = None,
+    tracker: Tracker | None = None, of_references: bool = False,
 ) -> Film:
     """Film people on a device with so many reference images and targets each.
 
     Args:
         remember: how many steps' samples to keep, so that people who come again need not be filmed again.
         tracker: whose errors wild samples carry; None for the truth, as evaluation takes it.
+        of_references: as in `sample_people`.
     """
     at_once = AT_ONCE.get(torch.device(device).type, AT_ONCE["cpu"])
     kept: dict[tuple[str, tuple[int, ...]], Sample] = {}
@@ -50,8 +51,9 @@ def film_with(
         if key in kept:
             return kept[key]
         sample = sample_people(
-            seeds, kind, references, targets, image_size, face_size, device, at_once, tracker=tracker
-        )
+            seeds, kind, references, targets, image_size, face_size, device, at_once, tracker=tracker,
+            of_references=of_references,
+        )  # fmt: skip
         if len(kept) < remember:
             kept[key] = sample
         return sample
