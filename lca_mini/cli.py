@@ -73,6 +73,7 @@ def train(
     resume: bool = False,
     data: str = "stage",
     people: int = 0,
+    studio_people: int = 0,
     steps: int = 0,
     minutes: float = 0.0,
     batch: int = 16,
@@ -85,6 +86,10 @@ def train(
     perceptual: str = "auto",
     device: Literal["auto", "cpu", "cuda"] = "auto",
     seed: int = 0,
+    at_once: float = 0.0,
+    save_every: int = 1000,
+    preview_every: int = 500,
+    tensorboard: bool = False,
 ) -> None:
     """Train a model: first pretrain on people in the wild, then posttrain on studio captures.
 
@@ -100,6 +105,7 @@ def train(
         data: Whom to learn from: wild, studio, mixed; stage, which is wild for pretrain and studio for posttrain; or a
             folder of samples (`lca-mini data make`).
         people: How many different people there are; 0 for no end.
+        studio_people: How many of them are met in the studio; 0 for all.
         steps: Steps to take; 0 for no limit (then give --minutes).
         minutes: Time to take; 0 for no limit (then give --steps).
         batch: People a step and process.
@@ -112,6 +118,10 @@ def train(
         perceptual: auto, lpips-vgg, lpips-alex, or a random-backbone variant lpips-random-alex, lpips-random-vgg.
         device: Where to compute.
         seed: Of weights and of everything drawn at random.
+        at_once: Minutes after which to stop and save, to be resumed with --resume; 0 for none.
+        save_every: Steps between two saved states; what a kill costs.
+        preview_every: Steps between two contact sheets.
+        tensorboard: Log for TensorBoard too, in OUT/tensorboard (pip install tensorboard).
     """
     from lca_mini.training import TrainSettings
     from lca_mini.training import train as run_training
@@ -119,7 +129,8 @@ def train(
     settings = TrainSettings(
         stage=stage, preset=preset, out=str(out), init=init, anew=anew, resume=resume, data=data, people=people,
         batch=batch, echo=echo, tracker=tracker, references=references, targets=targets, steps=steps, minutes=minutes,
-        lr=lr, gamma=gamma, perceptual=perceptual, device=device, seed=seed,
+        lr=lr, gamma=gamma, perceptual=perceptual, device=device, seed=seed, studio_people=studio_people,
+        at_once=at_once, save_every=save_every, preview_every=preview_every, tensorboard=tensorboard,
     )  # fmt: skip
     print_json(run_training(settings))
 
