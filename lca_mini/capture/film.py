@@ -60,7 +60,7 @@ def film(
 def sample_people(
     seeds: Int[Tensor, " B"], kind: str, references: int = 8, targets: int = 4, image_size: int = 256,
     face_size: int = 128, device: torch.device | str = "cpu", at_once: int | None = None, wild: Wild = Wild(),
-    tracker: Tracker | None = None, studio: Studio = Studio(),
+    tracker: Tracker | None = None, studio: Studio = Studio(), of_references: bool = False,
 ) -> Sample:  # fmt: skip
     """Training material of B people.
 
@@ -75,13 +75,17 @@ def sample_people(
         tracker: the errors of pose, translation, gaze, shape and cameras of wild samples; None gives the truth, from
             which the pictures were made.
         studio: the takes of the other two kinds.
+        of_references: the same people and the same references, but all that is said of targets is said of the
+            references' own moments: cameras (also of their face crops), poses, clean pictures and masks. For methods that
+            are given tracked poses.
     Raises: ValueError for another kind.
     """
     if kind not in SAMPLE_KINDS:
         raise ValueError(f"no capture {kind!r}; choose one of {', '.join(SAMPLE_KINDS)}")
     at_once = at_once or (8 if torch.device(device).type == "cpu" else 32)
     chunks = [
-        _sample(part, torch.device(device), kind, references, targets, image_size, face_size, wild, tracker, studio)
+        _sample(part, torch.device(device), kind, references, targets, image_size, face_size, wild, tracker, studio,
+                of_references)
         for part in seeds.split(at_once)
     ]
     return join(chunks)
@@ -89,7 +93,7 @@ def sample_people(
 
 def _sample(
     seeds: Tensor, device: torch.device, kind: str, references: int, targets: int, image_size: int, face_size: int,
-    wild: Wild, tracker: Tracker | None, studio: Studio,
+    wild: Wild, tracker: Tracker | None, studio: Studio, of_references: bool,
 ) -> Sample:  # fmt: skip
     count, seeds = references + targets, seeds.cpu()  # hundreds of small steps, for which a GPU is slower
     if kind == "wild":
@@ -132,6 +136,7 @@ def _sample(
     face_Ks = torch.where(is_target[..., None], near_Ks, crop_camera(Ks, face, face_size))
     plates = shoot(stage, [_one_a_moment(viewmats, cropped, image_size), _one_a_moment(face_view, face_Ks, face_size)])
     s, t = (slice(None), slice(0, references)), (slice(None), slice(references, count))
+    t = s if of_references else t
     body_plate, face_plate = (plate.map(lambda x: x.unflatten(0, (-1, count))[:, :, 0]) for plate in plates)
     boxes = relative_box(face, whole)[s]
     references_, faces_ = body_plate[s], face_plate[s]
@@ -155,7 +160,7 @@ def _sample(
         targets=target_images, target_masks=target_masks, target_faces=target_faces, cameras=cameras,
         pose=motion.pose, transl=motion.transl, gaze=motion.gaze, actions=motion.actions, betas=betas, seeds=seeds,
         surface=surface_cells(references_), face_surface=surface_cells(faces_),
-        face_viewmats=near_view[t][:, :, None], face_Ks=near_Ks[t][:, :, None],
+        face_viewmats=face_view[t][:, :, None], face_Ks=face_Ks[t][:, :, None],
     )  # fmt: skip
 
 
