@@ -46,7 +46,7 @@ def demo(
         out: Folder to write into.
         weights: "mini", a .safetensors file, or a folder that holds one.
         preset: Refuse weights of another preset.
-        motion: An .npz file of SMPL-X poses (poses [F 165], trans [F 3], y up) to perform instead of the built-in clip.
+        motion: A motion file to perform instead of the built-in clip; `lca-mini drive --help` says which kinds.
         device: Where to compute; auto takes the GPU if there is one.
         backend: What renders; auto takes gsplat on a GPU and our own rasteriser on a CPU.
         size: Side of a picture, pixels.
