@@ -86,11 +86,12 @@ def avatars_of(model: LCA, seeds: Int[Tensor, " B"], references: int = 8) -> Ava
 
 
 def region(body: Body, name: str) -> Bool[Tensor, " V"]:
-    """Vertices of the "face" (what facial actions move), the "eyes" (the balls), or the "hands"."""
+    """Vertices of the "face" (what facial actions move, and the eyeballs), the "eyes" (the balls), or the "hands"."""
     weights = body.skin_weights
-    if name == "face":
-        return body.exprdirs.norm(dim=1).amax(-1) > FACE_MOVES
-    return weights[:, 23:25].sum(1) > 0.5 if name == "eyes" else weights[:, [20, 21, *range(25, 55)]].sum(1) > 0.5
+    if name == "hands":
+        return weights[:, [20, 21, *range(25, 55)]].sum(1) > 0.5
+    eyes = weights[:, 23:25].sum(1) > 0.5
+    return eyes if name == "eyes" else eyes | (body.exprdirs.norm(dim=1).amax(-1) > FACE_MOVES)
 
 
 def region_masks(
