@@ -15,6 +15,7 @@ from typing import Annotated, Any, Callable, Literal, Union
 import tyro
 
 from lca_mini.data.commands import COMMANDS as DATA_COMMANDS
+from lca_mini.drive_commands import COMMANDS as DRIVE_COMMANDS
 
 DESCRIPTION = """Animatable Gaussian avatars from a few pictures of a person.
 
@@ -46,7 +47,7 @@ def demo(
         out: Folder to write into.
         weights: "mini", a .safetensors file, or a folder that holds one.
         preset: Refuse weights of another preset.
-        motion: An .npz file of SMPL-X poses (poses [F 165], trans [F 3], y up) to perform instead of the built-in clip.
+        motion: A motion file to perform instead of the built-in clip; `lca-mini drive --help` says which kinds.
         device: Where to compute; auto takes the GPU if there is one.
         backend: What renders; auto takes gsplat on a GPU and our own rasteriser on a CPU.
         size: Side of a picture, pixels.
@@ -285,7 +286,7 @@ def nested(commands: dict[str, Callable[..., None]], words: str) -> Callable[...
     return chosen
 
 
-COMMANDS = {"demo": demo, "train": train, "eval": evaluate, "bench": bench,
+COMMANDS = {"demo": demo, **DRIVE_COMMANDS, "train": train, "eval": evaluate, "bench": bench,
             "data": nested(DATA_COMMANDS, "Folders of samples: make, check and show them; figures of the population.")}
 
 
