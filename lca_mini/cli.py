@@ -233,7 +233,7 @@ def bench(
         preset: Size of the model (drive, encode, train); weights that ship, or random ones.
         size: Side of the picture, pixels (render, drive).
         batch: Frames of an avatar in a call (drive); figures (render) or people (encode, train).
-        people: Avatars in a call (drive), one if left out; people filmed together (data), 64 on a GPU, 4 on a CPU.
+        people: Avatars in a call (drive), one if left out; people filmed together (data), up to 128 on a GPU, 4 on a CPU.
         gaussians: Of the figure (render).
         repeats: Timed calls; left out: 30, and 5 of filming.
         backend: What renders.

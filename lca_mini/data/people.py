@@ -17,7 +17,7 @@ from lca_mini.data.stream import Cast, Film
 from lca_mini.people.splits import SPAN, seeds_of
 from lca_mini.types import Sample
 
-AT_ONCE = {"cpu": 4, "cuda": 32}  # people filmed together
+AT_ONCE = {"cpu": 4, "cuda": 32}  # people of a stored batch
 
 
 def cast_of(split: str, people: int = 0, first: int = 0) -> Cast:
@@ -46,7 +46,7 @@ def film_with(
         studio: the takes of studio samples; evaluation leaves it out, training asks for routines.
         of_references: as in `sample_people`.
     """
-    at_once = AT_ONCE.get(torch.device(device).type, AT_ONCE["cpu"])
+    at_once = AT_ONCE["cpu"] if torch.device(device).type == "cpu" else None  # as many as a GPU has room for
     kept: dict[tuple[str, tuple[int, ...]], Sample] = {}
 
     def film(seeds: Int[Tensor, "B"], kind: str) -> Sample:

@@ -44,11 +44,11 @@ Amounts = tuple[Tensor, Tensor | None]
 def pattern_amounts(looks: Looks, kind: Int[Tensor, " P"], weave: Weave) -> Float[Tensor, "P 2"]:
     """How much of the second and of the third colour each pixel shows."""
     out = torch.zeros(len(kind), 2, device=kind.device)
-    for k, draw in enumerate(_DRAW):
-        if draw is None:
-            continue
-        index = (kind == k).nonzero()[:, 0]
-        if len(index):
+    kind, order = kind.to(torch.uint8).sort(stable=True)
+    ends = torch.searchsorted(kind, constant(kind, tuple(range(1, len(_DRAW) + 1)))).tolist()
+    for draw, first, end in zip(_DRAW, [0, *ends], ends):
+        if draw is not None and first < end:
+            index = order[first:end]
             second, third = draw(looks, weave[index])
             out[index, 0] = second
             if third is not None:
