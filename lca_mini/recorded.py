@@ -30,7 +30,7 @@ def record(work: Callable[[], T], warm_up: int = WARM_UP, pool: Any = None) -> t
     current.wait_stream(side)
     torch.cuda.synchronize()
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, pool=pool):
+    with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):  # other threads may go on meanwhile
         made = work()
     return graph, made
 

@@ -17,9 +17,9 @@ def rectangle(means2d, radii, n, real, tiles_x, tiles_y, TILE: tl.constexpr):
     rx = tl.load(radii + 2 * n, mask=real, other=0)
     ry = tl.load(radii + 2 * n + 1, mask=real, other=0)
     seen = real & (rx > 0) & (ry > 0)
-    x = tl.load(means2d + 2 * n, mask=seen, other=0.0) / TILE  # TILE is a power of two: exact
-    y = tl.load(means2d + 2 * n + 1, mask=seen, other=0.0) / TILE
-    rx, ry = rx.to(tl.float32) / TILE, ry.to(tl.float32) / TILE
+    x = tl.load(means2d + 2 * n, mask=seen, other=0.0) * (1.0 / TILE)  # exact, as TILE is a power of two
+    y = tl.load(means2d + 2 * n + 1, mask=seen, other=0.0) * (1.0 / TILE)
+    rx, ry = rx.to(tl.float32) * (1.0 / TILE), ry.to(tl.float32) * (1.0 / TILE)
     x0 = tl.minimum(tl.maximum(tl.floor(x - rx), 0.0), tiles_x).to(tl.int32)
     x1 = tl.minimum(tl.maximum(tl.ceil(x + rx), 0.0), tiles_x).to(tl.int32)
     y0 = tl.minimum(tl.maximum(tl.floor(y - ry), 0.0), tiles_y).to(tl.int32)
