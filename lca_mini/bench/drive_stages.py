@@ -26,14 +26,14 @@ def fixed_stages(
 ) -> dict[str, Any]:
     """signal: one copy, waited for; from the host too. The others: each alone in a graph of its own, launched over and
     over: drive_and_project; rank: sort by depth, count; list: fill, sort by tile; blend. `ms_graphs`: the two graphs of a
-    frame as they are."""
+    frame as they are. `pixels_apart`: of a picture, those more than 1/255 from the one by gsplat's own lists."""
     from lca_mini.render.gsplat_stages import project
     from lca_mini.render.tile_lists import rank
 
-    size, room, touched = (live.cameras.width, live.cameras.height), live.drawn.room, live.count()
-    posed, binned = live.driver.runner.gaussians, live.bin_within(live.drawn.room)
-    there = turn().to("cpu")
-    clock.wait()
+    size, posed, there = (live.cameras.width, live.cameras.height), live.driver.runner.gaussians, turn().to("cpu")
+    picture, touched, room = live(turn()), live.count(), live.drawn.room
+    apart = (picture - live.blend(posed, live.bin())).abs().amax(-1) > 1 / 255
+    binned = live.bin_within(room)
 
     def drive_and_project() -> None:
         live.driver.runner.run()
@@ -58,6 +58,7 @@ def fixed_stages(
     return {
         "stages": {name: rounded(ms) for name, ms in stages.items()}, "ms_signal_from_host": rounded(from_host),
         "ms_graphs": [rounded(ms) for ms in graphs], "intersections": touched, "room": room,
+        "pixels_apart": rounded(apart.float().mean().item()),
         "roofline": {name: ceilings.compare(stages[name], *count) for name, count in counts.items()},
     }  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 Enters: a model and an avatar once, then one `DrivingSignal` a call. Leaves: posed `Gaussians` in buffers that the next
 call overwrites. Part of the paper: eq. 9 and skinning, whose rate is its 586 frames a second. What differs from
-`LCA.drive`: no gradients, no allocation a frame, and on CUDA one graph launch a call, without the host ever waiting.
+`LCA.drive`: no gradients, no allocation a frame, and on CUDA one graph launch a call, which the host never waits for.
 
 Kernels: "numba" (CPU), "triton" (CUDA), and "torch", which is `LCA.drive` itself, on CUDA captured in a graph. "auto"
 takes the first that fits the device; a model without correction branch is driven by "torch". Nothing is replaced

@@ -51,7 +51,7 @@ def fill(ends, order, means2d, radii, keys, ids, gaussians, each, tiles_x, tiles
     low = tl.zeros((LANES,), tl.int32)
     high = low + gaussians
     for _ in range(STEPS):
-        middle = (low + high) // 2
+        middle = low + (high - low) // 2
         going = real & (low < high)
         before = going & (tl.load(ends + middle, mask=going, other=0) <= slot)
         low = tl.where(before, middle + 1, low)
@@ -65,9 +65,9 @@ def fill(ends, order, means2d, radii, keys, ids, gaussians, each, tiles_x, tiles
     tl.store(ids + slot, n)
 
 
-@triton.jit(do_not_specialize=["steps"])
-def collect(ends, keys, moved, ids, sorted_ids, offsets, gaussians, room, tiles, images, padded, steps,
-            LOWEST: tl.constexpr, LANES: tl.constexpr):  # fmt: skip
+@triton.jit
+def collect(ends, keys, moved, ids, sorted_ids, offsets, gaussians, room, tiles, images, padded,
+            STEPS: tl.constexpr, LOWEST: tl.constexpr, LANES: tl.constexpr):  # fmt: skip
     """Ids into the order of sorted keys, and where each tile's begin. padded: tiles an image with the row of tiles
     below it, all of which begin where the image's last list ends. moved: the slot from which each key came."""
     slot = tl.program_id(0).to(tl.int64) * LANES + tl.arange(0, LANES)
@@ -80,8 +80,8 @@ def collect(ends, keys, moved, ids, sorted_ids, offsets, gaussians, room, tiles,
         key = (t // padded) * tiles + tl.minimum(t % padded, tiles) + LOWEST
         low = tl.zeros((LANES,), tl.int32)
         high = low + room
-        for _ in range(steps):
-            middle = (low + high) // 2
+        for _ in range(STEPS):
+            middle = low + (high - low) // 2
             going = low < high
             before = going & (tl.load(keys + middle, mask=going, other=0).to(tl.int32) < key)
             low = tl.where(before, middle + 1, low)

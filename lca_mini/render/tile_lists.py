@@ -79,11 +79,11 @@ def list_tiles(projected: Projected, ranked: Ranked, room: int, width: int, heig
         ranked.ends, ranked.order, projected.means2d, projected.radii, keys, ids, count, shape[-1], tiles_x, tiles_y,
         STEPS=count.bit_length(), TILE=TILE, LOWEST=lowest, HIGHEST=highest, LANES=LANES,
     )  # fmt: skip
-    keys, moved = torch.sort(keys, stable=True)
+    keys, moved = torch.sort(keys, stable=True)  # 31 steps below find a place among 2^31 keys: compiled once
     sorted_ids = torch.empty_like(ids)
     offsets = torch.empty(*shape[:-1], tiles_y + 1, tiles_x, dtype=torch.int32, device=device)
     collect[(triton.cdiv(max(room, images * padded), LANES),)](
-        ranked.ends, keys, moved, ids, sorted_ids, offsets, count, room, tiles, images, padded, room.bit_length(),
-        LOWEST=lowest, LANES=LANES,
+        ranked.ends, keys, moved, ids, sorted_ids, offsets, count, room, tiles, images, padded,
+        STEPS=31, LOWEST=lowest, LANES=LANES,
     )  # fmt: skip
     return Binned(offsets, sorted_ids)
