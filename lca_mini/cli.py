@@ -218,6 +218,7 @@ def bench(
     backend: Literal["auto", "cpu", "gsplat", "reference"] = "auto",
     kernels: Literal["auto", "numba", "triton", "torch"] = "auto",
     precision: Literal["auto", "float32", "float16", "bfloat16"] = "auto",
+    lists: Literal["auto", "fixed", "gsplat"] = "auto",
     against_reference: bool = False,
     device: Literal["cpu", "cuda"] | None = None,
     only: tuple[str, ...] = (),
@@ -239,6 +240,7 @@ def bench(
         backend: What renders.
         kernels: What drives (drive); auto takes numba on a CPU, Triton on a GPU.
         precision: Of the correction branch's matrix products (drive).
+        lists: Of tiles, on a GPU (drive): with fixed room, all in CUDA graphs, or gsplat's own.
         against_reference: Also time the readable reference, some seconds (render).
         device: Left out: the one that the backend asks for.
         only: Which measurements (suite); left out: all.
@@ -258,7 +260,7 @@ def bench(
     elif what == "drive":
         people = 1 if people is None else people
         print(f"driving {people} x {batch} frames, preset {preset}, at {size} x {size}, {repeats} times")
-        result = benches.bench_drive(preset, size, batch, people, repeats, backend, kernels, precision, device)
+        result = benches.bench_drive(preset, size, batch, people, repeats, backend, kernels, precision, device, lists)
     elif what == "encode":
         print(f"encoding {batch} people from 8 pictures each, preset {preset}, {repeats} times")
         result = benches.bench_encode(preset, 8, batch, repeats, device)
