@@ -26,7 +26,7 @@ class LossWeights:
     against L_img(I, I_pose)."""
 
     l1: float = 1.0
-    error: float = 0.01
+    error: float = 0.02
     perceptual: float = 0.05
     ssim: float = 0.1
     mask: float = 0.5
