@@ -75,6 +75,16 @@ def test_the_same_seed_gives_the_same_pictures_alone_or_in_company(sample):
     assert float((sample.images[0] - sample.images[1]).abs().mean()) > 0.01
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_films_what_a_cpu_films(sample):
+    given = dict(references=2, targets=2, image_size=64, face_size=32, device="cuda")
+    found = sample_people(torch.tensor([5, 6]), "wild", **given).to("cpu")
+    again = sample_people(torch.tensor([5, 6]), "wild", **given).to("cpu")
+    for name in ("images", "face_images", "targets", "target_masks", "target_faces"):
+        assert float((getattr(found, name) - getattr(sample, name)).abs().mean()) < 1e-3, name
+        assert float((getattr(found, name) - getattr(again, name)).abs().mean()) < 1e-5, name
+
+
 def test_an_unknown_kind_is_refused():
     with pytest.raises(ValueError, match="no capture"):
         sample_people(torch.tensor([1]), "street")
