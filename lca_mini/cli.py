@@ -15,6 +15,7 @@ from typing import Annotated, Any, Callable, Literal, Union
 import tyro
 
 from lca_mini.data.commands import COMMANDS as DATA_COMMANDS
+from lca_mini.drive_commands import COMMANDS as DRIVE_COMMANDS
 
 DESCRIPTION = """Animatable Gaussian avatars from a few pictures of a person.
 
@@ -46,7 +47,7 @@ def demo(
         out: Folder to write into.
         weights: "mini", a .safetensors file, or a folder that holds one.
         preset: Refuse weights of another preset.
-        motion: An .npz file of SMPL-X poses (poses [F 165], trans [F 3], y up) to perform instead of the built-in clip.
+        motion: A motion file to perform instead of the built-in clip; `lca-mini drive --help` says which kinds.
         device: Where to compute; auto takes the GPU if there is one.
         backend: What renders; auto takes gsplat on a GPU and our own rasteriser on a CPU.
         size: Side of a picture, pixels.
@@ -73,18 +74,28 @@ def train(
     resume: bool = False,
     data: str = "stage",
     people: int = 0,
+    studio_people: int = 0,
+    first: int = 0,
     steps: int = 0,
     minutes: float = 0.0,
     batch: int = 16,
     echo: int = 1,
     tracker: float = 0.25,
+    routines: float = 0.3,
     references: int = 8,
     targets: int = 4,
     lr: float = 1e-3,
+    schedule: Literal["cosine", "constant"] = "cosine",
+    ema: float = 0.998,
     gamma: float | None = None,
     perceptual: str = "auto",
     device: Literal["auto", "cpu", "cuda"] = "auto",
     seed: int = 0,
+    at_once: float = 0.0,
+    save_every: int = 1000,
+    preview_every: int = 500,
+    shard_megabytes: float = 0.0,
+    tensorboard: bool = False,
 ) -> None:
     """Train a model: first pretrain on people in the wild, then posttrain on studio captures.
 
@@ -100,26 +111,38 @@ def train(
         data: Whom to learn from: wild, studio, mixed; stage, which is wild for pretrain and studio for posttrain; or a
             folder of samples (`lca-mini data make`).
         people: How many different people there are; 0 for no end.
+        studio_people: How many of them are met in the studio; 0 for all.
+        first: How many people to pass over, since another run has seen them.
         steps: Steps to take; 0 for no limit (then give --minutes).
         minutes: Time to take; 0 for no limit (then give --steps).
         batch: People a step and process.
         echo: How many steps see the same people, where filming is slower than learning.
         tracker: Size of the errors in wild people's poses, shapes and cameras; 0 for none, 1 for a poor tracker.
+        routines: Share of studio moments out of routines: face action by action, fingers, gaze, speech, sitting, ...
         references: Most reference images a person.
         targets: Views a person to reproduce.
         lr: Peak learning rate.
+        schedule: Of the learning rate after warming up: half a cosine to zero, or constant.
+        ema: Decay of the averaged weights, which are the ones that are saved; 0 for none.
         gamma: Learning rate of a layer over that of the next; left out: 1 for pretrain, 0.65 for posttrain.
         perceptual: auto, lpips-vgg, lpips-alex, or a random-backbone variant lpips-random-alex, lpips-random-vgg.
         device: Where to compute.
         seed: Of weights and of everything drawn at random.
+        at_once: Minutes after which to stop and save, to be resumed with --resume; 0 for none.
+        save_every: Steps between two saved states; what a kill costs.
+        preview_every: Steps between two contact sheets.
+        shard_megabytes: Size of the files that weights are split into; 0 for one file.
+        tensorboard: Log for TensorBoard too, in OUT/tensorboard (pip install tensorboard).
     """
     from lca_mini.training import TrainSettings
     from lca_mini.training import train as run_training
 
     settings = TrainSettings(
         stage=stage, preset=preset, out=str(out), init=init, anew=anew, resume=resume, data=data, people=people,
-        batch=batch, echo=echo, tracker=tracker, references=references, targets=targets, steps=steps, minutes=minutes,
-        lr=lr, gamma=gamma, perceptual=perceptual, device=device, seed=seed,
+        batch=batch, echo=echo, tracker=tracker, routines=routines, references=references, targets=targets,
+        steps=steps, minutes=minutes, lr=lr, gamma=gamma, perceptual=perceptual, device=device, seed=seed,
+        studio_people=studio_people, at_once=at_once, save_every=save_every, preview_every=preview_every,
+        tensorboard=tensorboard, schedule=schedule, first=first, ema=ema, shard_megabytes=shard_megabytes,
     )  # fmt: skip
     print_json(run_training(settings))
 
@@ -128,8 +151,8 @@ def evaluate(
     split: Literal["test-studio", "test-wild", "test-stylised"],
     weights: str = "mini",
     preset: Literal["nano", "mini", "paper"] | None = None,
-    people: int = 32,
-    views: int = 4,
+    people: int | None = None,
+    views: int | None = None,
     images: int = 8,
     batch: int = 4,
     driven_by: Literal["actions", "faces"] = "actions",
@@ -141,20 +164,22 @@ def evaluate(
 ) -> None:
     """Measure a model on people, views and poses that it has never seen. The last line is JSON.
 
+    The head of lca_mini/training/evaluate.py is the protocol.
+
     Args:
         split: Which people, and how they are filmed.
         weights: "mini", a .safetensors file, or a folder that holds one.
         preset: Refuse weights of another preset.
-        people: How many, from the first of the split.
-        views: Pictures of each to reproduce.
-        images: Pictures of each that the model sees.
+        people: How many, from the first of the split; left out: the protocol's, 64 in the wild, else 32.
+        views: Pictures of each to reproduce; left out: the protocol's, 8 in the studio, else 4.
+        images: Pictures of each that the model sees: of 8, those that show most of the face.
         batch: People at once.
         driven_by: Facial actions, or the code that the expression encoder reads off the face to be reproduced.
         true_betas: Tell the model the true body shape, which comes from the tracker as the poses do; else its own guess.
         lpips: auto, lpips-vgg, lpips-alex, lpips-random-alex or lpips-random-vgg; the result says which it was.
         device: Where to compute.
         backend: What renders.
-        out: Folder for the result as <split>.json and a contact sheet <split>.png.
+        out: Folder for the result as <split>.json and a contact sheet <split>.png; <split>_<images>.json for other than 8.
     """
     from lca_mini.demo import staged
     from lca_mini.device import choose_device, commit
@@ -176,8 +201,9 @@ def evaluate(
     else:
         with staged(out) as work:
             result, sheet = run()
-            (work / f"{split}.json").write_text(json.dumps(result, indent=2) + "\n")
-            save_png(sheet, work / f"{split}.png")
+            name = split if images == 8 else f"{split}_{images}"
+            (work / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")
+            save_png(sheet, work / f"{name}.png")
     print_json(result)
 
 
@@ -192,6 +218,7 @@ def bench(
     backend: Literal["auto", "cpu", "gsplat", "reference"] = "auto",
     kernels: Literal["auto", "numba", "triton", "torch"] = "auto",
     precision: Literal["auto", "float32", "float16", "bfloat16"] = "auto",
+    lists: Literal["auto", "fixed", "gsplat"] = "auto",
     against_reference: bool = False,
     device: Literal["cpu", "cuda"] | None = None,
     only: tuple[str, ...] = (),
@@ -213,6 +240,7 @@ def bench(
         backend: What renders.
         kernels: What drives (drive); auto takes numba on a CPU, Triton on a GPU.
         precision: Of the correction branch's matrix products (drive).
+        lists: Of tiles, on a GPU (drive): with fixed room, all in CUDA graphs, or gsplat's own.
         against_reference: Also time the readable reference, some seconds (render).
         device: Left out: the one that the backend asks for.
         only: Which measurements (suite); left out: all.
@@ -232,7 +260,7 @@ def bench(
     elif what == "drive":
         people = 1 if people is None else people
         print(f"driving {people} x {batch} frames, preset {preset}, at {size} x {size}, {repeats} times")
-        result = benches.bench_drive(preset, size, batch, people, repeats, backend, kernels, precision, device)
+        result = benches.bench_drive(preset, size, batch, people, repeats, backend, kernels, precision, device, lists)
     elif what == "encode":
         print(f"encoding {batch} people from 8 pictures each, preset {preset}, {repeats} times")
         result = benches.bench_encode(preset, 8, batch, repeats, device)
@@ -260,7 +288,7 @@ def nested(commands: dict[str, Callable[..., None]], words: str) -> Callable[...
     return chosen
 
 
-COMMANDS = {"demo": demo, "train": train, "eval": evaluate, "bench": bench,
+COMMANDS = {"demo": demo, **DRIVE_COMMANDS, "train": train, "eval": evaluate, "bench": bench,
             "data": nested(DATA_COMMANDS, "Folders of samples: make, check and show them; figures of the population.")}
 
 

@@ -25,13 +25,13 @@ from lca_mini.capture import performance, turntable
 from lca_mini.capture.film import sample_people
 from lca_mini.capture.wild import CLEAN
 from lca_mini.data import prepare, read_photos
-from lca_mini.driving import read_motion
 from lca_mini.export import save_ply, save_png, whole_file
 from lca_mini.model import load, read_metadata
 from lca_mini.model.checkpoint import find_files
 from lca_mini.people.splits import seeds_of
 from lca_mini.render import BACKENDS, choose_backend
 from lca_mini.studio import MOMENTS, Stages, Studio, draw_sheet
+from lca_mini.tracks import read_motion, resample, retarget
 
 EXAMPLE = Path(__file__).parent / "assets" / "demo"
 EXAMPLE_PERSON = 2
@@ -41,8 +41,8 @@ EVENLY = tuple(i / 8 for i in range(8))
 
 @dataclass(frozen=True)
 class DemoSettings:
-    """What to make. size: side of a picture, pixels. motion: an .npz file instead of the built-in performance.
-    expect: the preset that the weights must have, or None for any."""
+    """What to make. size: side of a picture, pixels. motion: a file that `lca_mini.tracks.read_motion` takes,
+    instead of the built-in performance. expect: the preset that the weights must have, or None for any."""
 
     weights: str = "mini"
     expect: str | None = None
@@ -102,7 +102,10 @@ def run_demo(
     backend = choose_backend(device) if settings.backend == "auto" else settings.backend
     with staged(Path(out)) as work, torch.no_grad():
         photos = read_photos(EXAMPLE if images is None else images)
-        motion = read_motion(settings.motion) if settings.motion else performance(settings.frames, settings.fps)
+        track = None
+        if settings.motion:
+            track = resample(read_motion(settings.motion, fps=settings.fps), settings.fps)
+        motion = performance(settings.frames, settings.fps) if track is None else track.motion
         frames = len(motion.pose)
         with Stages(12 + 12 + settings.turn_frames + frames + 12 + 2, quiet) as stages:
             with stages.stage("loading weights", 12):
@@ -112,6 +115,8 @@ def run_demo(
                 config = model.config
                 pictures, faces = prepare(photos, config.image_size, config.face_size, model.find_faces, device)
                 avatar = model.encode(pictures, faces)
+                if track is not None:
+                    motion = retarget(track, model.body, avatar.betas[0]).motion
             studio = Studio(model, avatar, backend, settings.size, settings.fps, stages)
             with stages.stage("filming the turntable", settings.turn_frames):
                 turn = studio.film(turntable(settings.turn_frames), work / "turntable.mp4", EVENLY, close_up=False)

@@ -1,36 +1,27 @@
-"""From movement to what `drive` and `render` take: driving signals, motion files, and cameras that follow a person.
+"""From movement to what `drive` and `render` take: driving signals, and cameras that follow a person.
 
-Enters: a `Motion` (from `lca_mini.capture` or an .npz file of SMPL-X poses) and a model. Leaves: a `DrivingSignal`,
-posed joints, and `Cameras` round the body or before the face. Part of the paper: its driving signals theta, epsilon
-and psi. What differs from the paper: epsilon comes from named facial actions, not from a filmed face.
+Enters: a `Motion` (from `lca_mini.capture`, or a file that `lca_mini.tracks` has read) and a model. Leaves: a
+`DrivingSignal`, posed joints, and `Cameras` round the body or before the face. Part of the paper: its driving signals
+theta, epsilon and psi. What differs from the paper: epsilon comes from named facial actions here; `lca_mini.transfer`
+reads it off a filmed face.
 """
 
 from __future__ import annotations
 
 import math
-import zipfile
-import zlib
 from dataclasses import replace
-from pathlib import Path
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from lca_mini.body import ACTIONS, JOINTS, rest_joints, rotation_matrices
+from lca_mini.body import ACTIONS, JOINTS, rest_joints
 from lca_mini.capture.gestures import FACES, actions_of
 from lca_mini.capture.motion import Motion, look
 from lca_mini.capture.rigs import intrinsics, look_at
 from lca_mini.model import LCA, check_signal
 from lca_mini.types import Avatar, Cameras, DrivingSignal
-
-PARTS = {
-    "global_orient": 1, "body_pose": 21, "jaw_pose": 1, "leye_pose": 1, "reye_pose": 1, "left_hand_pose": 15,
-    "right_hand_pose": 15,
-}  # fmt: skip
-"""SMPL-X fields of a motion file and how many joints each has, in the order in which they make up a pose."""
 
 
 def driving_signal(model: LCA, motion: Motion) -> DrivingSignal:
@@ -67,48 +58,6 @@ def with_face(motion: Motion, face: str | dict[str, float], gaze: tuple[float, f
         motion, gaze=torch.deg2rad(angles).repeat(2).expand_as(motion.gaze),
         actions=look(values.to(angles.device).expand_as(motion.actions), angles.expand(*motion.gaze.shape[:-1], 2)),
     )  # fmt: skip
-
-
-def read_motion(path: str | Path) -> Motion:
-    """Frames of SMPL-X movement from an .npz file, y up, metres: [F ...].
-
-    Either `poses` [F 165], or any of `global_orient`, `body_pose`, `jaw_pose`, `leye_pose`, `reye_pose`,
-    `left_hand_pose` and `right_hand_pose` (axis-angle, radians); beside them `trans` or `transl` [F 3], and `actions`
-    [F 52]. What is left out is zero; the poses of the eyes become the gaze.
-
-    Raises: ValueError, one sentence, for a file that is missing, cut off, of other shapes, or not finite.
-    """
-    known = {"poses": 3 * len(JOINTS), "trans": 3, "transl": 3, "actions": len(ACTIONS)}
-    known |= {part: 3 * count for part, count in PARTS.items()}
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {key: torch.from_numpy(file[key].astype(np.float32)) for key in file.files if key in known}
-    except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"motion {str(path)!r} is missing, damaged or no .npz of plain arrays ({error})") from None
-    if not ({"poses"} | PARTS.keys()) & arrays.keys():
-        raise ValueError(f"motion {str(path)!r} has no pose: give poses [F 165], or {', '.join(PARTS)}")
-    frames = {key: array.shape[0] if array.dim() else 0 for key, array in arrays.items()}
-    if len(set(frames.values())) > 1 or not min(frames.values()):
-        raise ValueError(f"the arrays of motion {str(path)!r} must all have the same number of frames, not {frames}")
-    count = min(frames.values())
-    for key, array in arrays.items():
-        if array.numel() != count * known[key]:
-            raise ValueError(f"{key} of motion {str(path)!r} has shape {list(array.shape)}, not [{count} {known[key]}]")
-        if not torch.isfinite(array).all():
-            raise ValueError(f"{key} of motion {str(path)!r} holds values that are not finite (NaN or infinity)")
-
-    def part(key: str) -> Tensor:
-        return arrays[key].reshape(count, -1) if key in arrays else torch.zeros(count, known[key])
-
-    pose = part("poses") if "poses" in arrays else torch.cat([part(key) for key in PARTS], dim=1)
-    pose = pose.unflatten(1, (len(JOINTS), 3))
-    return Motion(pose, part("transl" if "transl" in arrays else "trans"), eye_gaze(pose[:, 23:25]), part("actions"))
-
-
-def eye_gaze(eyes: Float[Tensor, "*batch 2 3"]) -> Float[Tensor, "*batch 4"]:
-    """psi of the two eye joints' axis-angle: where their +z axis points; the inverse of `lca_mini.body.gaze_pose`."""
-    x, y, z = rotation_matrices(eyes)[..., 2].unbind(-1)
-    return torch.stack([torch.atan2(x, z), torch.asin(y.clamp(-1, 1))], dim=-1).flatten(-2)
 
 
 def posed_joints(model: LCA, avatar: Avatar, signal: DrivingSignal) -> Float[Tensor, "*batch 55 3"]:

@@ -2,12 +2,23 @@
 
 Enters: a model, an avatar and cameras once, then one `DrivingSignal` a call. Leaves: pictures. Part of the paper: its
 animation, 586 frames a second on one A100. What differs from `render(model.drive(avatar, signal), cameras)`: no
-gradients, colours alone, and on CUDA driving and projection are one graph launch, after which gsplat's tile lists and
-blending follow: all that depends on how many tiles the Gaussians touch. On a CPU, and for other backends than gsplat,
-a `Driver` and `render` one after the other.
+gradients, and colours alone. On a CPU, and for other backends than gsplat, a `Driver` and `render` one after the other.
+
+With gsplat, driving and projection are one graph launch, and what follows depends on how many tiles the Gaussians touch:
+
+* lists "fixed": tile lists with room for a number of pairs, and blending, are a second graph, launched right behind the
+  first. Meanwhile the host waits for the true number, which the first graph ends with. Where there was not room for it,
+  the second graph is recorded with more and run again (about a tenth of a second, once for each room), so that a picture
+  that a call returns is always complete.
+* lists "gsplat": gsplat's own, step by step, for which the host waits before it can queue anything more.
+
+Both hold the same Gaussians in the same order.
 """
 
 from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Callable
 
 import torch
 from jaxtyping import Float
@@ -15,9 +26,12 @@ from torch import Tensor
 
 from lca_mini.model.driver import Driver
 from lca_mini.model.lca import LCA
+from lca_mini.recorded import ByRoom, record
 from lca_mini.render import choose_backend, render
 from lca_mini.render.gsplat_stages import Binned, Projected, bin_tiles, blend, project
 from lca_mini.types import Avatar, Cameras, DrivingSignal, Gaussians
+
+LISTS = ("fixed", "gsplat")
 
 
 class Live:
@@ -26,6 +40,7 @@ class Live:
     def __init__(
         self, model: LCA, avatar: Avatar, cameras: Cameras, frames: int | None = None, kernels: str = "auto",
         precision: str = "auto", backend: str = "auto", background: tuple[float, float, float] = (1.0, 1.0, 1.0),
+        lists: str = "auto",
     ) -> None:  # fmt: skip
         """Make the driver, and on CUDA capture it with the projection behind it.
 
@@ -33,24 +48,36 @@ class Live:
             cameras: [B C .], or [B F C .] where `frames` is F; `look` changes where they stand, not their size.
             frames, kernels, precision: as `Driver` takes them.
             backend: as `render` takes it.
-        Raises: ValueError, one sentence, for what `Driver` refuses, and cameras with other leading axes.
+            lists: "fixed", "gsplat", or "auto": fixed where Triton is installed. `Live.lists` says which, None for other
+                backends than gsplat.
+        Raises: ValueError, one sentence, for what `Driver` refuses, for cameras with other leading axes, and for lists
+            that cannot be.
         """
         self.backend = choose_backend(avatar.betas.device) if backend == "auto" else backend
-        self.background, self.projected = background, None
+        self.staged = self.backend == "gsplat"
+        self.lists = choose_lists(lists, self.staged)
+        self.background = background
+        self.projected: Projected | None = None
         leading = (len(avatar.betas),) if frames is None else (len(avatar.betas), frames)
         if cameras.viewmats.shape[:-3] != leading:
             raise ValueError(f"cameras with viewmats {list(cameras.viewmats.shape)} do not fit {list(leading)} frames; "
                              f"[{' '.join(map(str, leading))} C 4 4] is needed")
         self.cameras = cameras.map(lambda t: t.detach().float().clone(memory_format=torch.contiguous_format))
-        self.staged = self.backend == "gsplat"
         if self.staged:
             colour = torch.tensor(background, device=avatar.betas.device)
             self.backgrounds = colour.expand(*cameras.viewmats.shape[:-2], 3).contiguous()
-        self.driver = Driver(model, avatar, frames, kernels, precision, then=self.project if self.staged else None)
+        if self.lists == "fixed":
+            self.counted, self.pairs = torch.cuda.Event(), torch.empty(1, dtype=torch.int64, pin_memory=True)
+            self.drawn = ByRoom(self.within)
+        self.driver = Driver(model, avatar, frames, kernels, precision, then=self.prepare if self.staged else None)
 
-    def project(self, gaussians: Gaussians) -> None:
+    def prepare(self, gaussians: Gaussians) -> None:
         """What the driver's graph ends with."""
         self.projected = project(gaussians, self.cameras)
+        if self.lists == "fixed":
+            from lca_mini.render.tile_lists import rank
+
+            self.ranked = rank(self.projected, self.cameras.width, self.cameras.height)
 
     def look(self, cameras: Cameras) -> None:
         """Move the cameras; number and size stay as they were."""
@@ -59,17 +86,63 @@ class Live:
 
     @torch.no_grad()
     def __call__(self, signal: DrivingSignal) -> Float[Tensor, "*leading C H W 3"]:
-        """The pictures of a frame (or F), RGB over the background; new memory at each call."""
+        """The pictures of a frame (or F), RGB over the background. They hold until the next call; clone what is to be
+        kept. On CUDA they are queued on the current stream."""
         gaussians = self.driver(signal)
         if not self.staged:
             return render(gaussians, self.cameras, self.backend, self.background).colors
-        return self.blend(gaussians, self.bin())
+        if self.lists == "gsplat":
+            return self.blend(gaussians, self.bin())
+        self.pairs.copy_(self.ranked.total, non_blocking=True)
+        self.counted.record()
+        return self.drawn(self.count)
 
     def bin(self) -> Binned:
-        """The tile lists of what the driver left."""
-        projected: Projected = self.projected
-        return bin_tiles(projected, self.cameras.width, self.cameras.height)
+        """gsplat's tile lists of what the driver left."""
+        return bin_tiles(self.projected, self.cameras.width, self.cameras.height)
+
+    def bin_within(self, room: int) -> Binned:
+        """The same lists with fixed room."""
+        from lca_mini.render.tile_lists import list_tiles
+
+        return list_tiles(self.projected, self.ranked, room, self.cameras.width, self.cameras.height)
 
     def blend(self, gaussians: Gaussians, binned: Binned) -> Float[Tensor, "*leading C H W 3"]:
         """The pictures."""
         return blend(gaussians, self.projected, binned, self.cameras.width, self.cameras.height, self.backgrounds)
+
+    def count(self) -> int:
+        """Wait for the number of pairs of a Gaussian and a tile."""
+        self.counted.synchronize()
+        return int(self.pairs)
+
+    def within(self, room: int) -> Callable[[], Tensor]:
+        """The second graph, with so much room."""
+        pool = next(iter(self.drawn.ways.values())).pool if self.drawn.ways else None
+        return Replay(lambda: self.blend(self.driver.runner.gaussians, self.bin_within(room)), pool)
+
+
+class Replay:
+    """A recording that, when called, hands out what it made."""
+
+    def __init__(self, work: Callable[[], Tensor], pool: object = None) -> None:
+        self.graph, self.made = record(work, warm_up=1, pool=pool)
+        self.pool = self.graph.pool()
+
+    def __call__(self) -> Tensor:
+        self.graph.replay()
+        return self.made
+
+
+def choose_lists(lists: str, staged: bool) -> str | None:
+    """What "auto" means. Raises: ValueError, one sentence, for what cannot be."""
+    if lists not in ("auto", *LISTS):
+        raise ValueError(f"no lists {lists!r}; choose auto or one of {', '.join(LISTS)}")
+    if not staged:
+        if lists != "auto":
+            raise ValueError(f'lists "{lists}" are for the gsplat backend; take "auto"')
+        return None
+    triton = find_spec("triton") is not None
+    if lists == "fixed" and not triton:
+        raise ValueError('lists "fixed" need Triton, which is not installed; take "gsplat"')
+    return lists if lists != "auto" else "fixed" if triton else "gsplat"

@@ -30,7 +30,8 @@ def tables() -> str:
         for r in results if r.get("bench") == "avatar"
     ]
     loops = [
-        f"| {r['preset']}: {r['gaussians']:,} Gaussians | {r['size']} | {r['batch'] * r['people']} | {r['kernels']} | "
+        f"| {r['preset']}: {r['gaussians']:,} Gaussians | {r['size']} | {r['batch'] * r['people']} | {r['kernels']}"
+        + (", gsplat's lists" if r.get("lists") == "gsplat" else "") + " | "
         f"{r['ms_median'] / (r['batch'] * r['people']):.2f} | {r['fps']:,.0f} | {r['fps_streamed']:,.0f} | "
         + (f"{r['over_gsplat']:.2f}" if "over_gsplat" in r else "") + f" | {r['device']} |"
         for r in results if r.get("bench") == "drive"

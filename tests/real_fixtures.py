@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -145,7 +147,40 @@ def write_neuman(folder: Path) -> Path:
     return folder
 
 
-WRITERS = {"plain": write_plain, "easymocap": write_easymocap, "neuman": write_neuman}
+def write_goliath(folder: Path) -> Path:
+    """y down, millimetres, matrices transposed, K of 4096 rows; AVIF and labels of parts in zip files; a camera without
+    pictures; SMPL-X fits, which Goliath lacks, beside them."""
+    s, frames, names = scene(), [682, 692, 1034], ["400870", "401645"]
+    down = torch.diag(torch.tensor([1.0, -1, -1]))
+    krt = [{"cameraId": "400264", "K": np.eye(3).tolist(), "T": np.eye(4).tolist()}]
+    for c, name in enumerate(names):
+        K, view = s.cameras.Ks[0, 0, c].double(), s.cameras.viewmats[0, 0, c].double()
+        K[:2] *= 4096 / HEIGHT
+        K[:2, 2] -= 0.5
+        view[:3, :3] = view[:3, :3] @ down.double().T
+        view[:3, 3] *= 1000
+        krt.append({"cameraId": name, "K": K.T.tolist(), "T": view.T.tolist(), "width": 2668, "height": 4096})
+        for kind, ending in (("image", "avif"), ("segmentation_parts", "png")):
+            (folder / kind).mkdir(parents=True, exist_ok=True)
+            with zipfile.ZipFile(folder / kind / f"cam{name}.zip", "w") as archive:
+                for f, frame in enumerate(frames):
+                    labels = (s.masks[f, c] > 127) * (1 + np.arange(HEIGHT)[:, None] // 50).astype(np.uint8)
+                    content = io.BytesIO()
+                    picture = Image.fromarray(s.images[f, c] if kind == "image" else labels)
+                    picture.save(content, ending, **(dict(quality=90) if kind == "image" else {}))
+                    archive.writestr(f"cam{name}/{frame:06d}.{ending}", content.getvalue())
+    (folder / "camera_calibration.json").write_text(json.dumps({"KRT": krt}))
+    lines = [f"{frame},{'test' if frame == 1034 else 'train'}" for frame in frames]
+    (folder / "frame_splits_list.csv").write_text("\n".join(["frame,split", *lines, ""]))
+    poses = s.motion.pose[0].clone()
+    poses[:, 0] = axis_angle(matrix_to_quaternion(down @ rotation_matrices(poses[:, 0])))
+    trans = (s.motion.transl[0] + s.root) @ down.T - s.root
+    np.savez(folder / "smplx.npz", frames=np.array(frames), poses=poses.flatten(1).numpy(), trans=trans.numpy(),
+             betas=s.betas.numpy())  # fmt: skip
+    return folder
+
+
+WRITERS = {"plain": write_plain, "easymocap": write_easymocap, "neuman": write_neuman, "goliath": write_goliath}
 
 
 def overlap(sample: Sample, moved: float = 0.0, wide: float = 1.0) -> Tensor:

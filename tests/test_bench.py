@@ -90,17 +90,23 @@ def test_suite_survives_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     def breaks() -> dict:
         raise RuntimeError("no\nluck")
 
-    def drives(kernels: str = "auto") -> dict:
-        if kernels == "auto":
-            raise RuntimeError("does not compile")
-        return {"ms_median": 1.0, "fps": 1000.0, "kernels": kernels}
+    def drives(kernels: str = "auto", lists: str = "auto", device: str = "cpu") -> dict:
+        if kernels == "auto" or device == "cuda" and lists == "auto":
+            raise RuntimeError(f"does not compile: {kernels}, {lists}")
+        return {"ms_median": 1.0, "fps": 1000.0, "kernels": kernels, "lists": lists}
 
     monkeypatch.setattr(suite, "bench_drive", drives)
-    monkeypatch.setattr(suite, "jobs", lambda device: [("broken", breaks, {}), ("drive", drives, {})])
+    monkeypatch.setattr(suite, "jobs", lambda device: [
+        ("broken", breaks, {}), ("drive", drives, {}), ("graphs", drives, {"device": "cuda"}),
+    ])  # fmt: skip
     result = bench_suite(tmp_path, "cpu")
-    assert result["failed"] == {"broken": "RuntimeError: no luck"} and result["written"] == ["bench_drive_cpu.json"]
-    stored = json.loads((tmp_path / "bench_drive_cpu.json").read_text())
-    assert stored["kernels"] == "torch" and stored["kernels_that_failed"] == "RuntimeError: does not compile"
+    assert result["failed"] == {"broken": "RuntimeError: no luck"}
+    assert result["written"] == ["bench_drive_cpu.json", "bench_graphs_cpu.json"]
+    stored, graphs = (json.loads((tmp_path / name).read_text()) for name in result["written"])
+    assert (stored["kernels"], stored["lists"]) == ("torch", "auto") and "lists_that_failed" not in stored
+    assert stored["kernels_that_failed"] == "RuntimeError: does not compile: auto, auto"
+    assert (graphs["kernels"], graphs["lists"]) == ("torch", "gsplat")
+    assert graphs["lists_that_failed"].endswith("auto, auto") and graphs["kernels_that_failed"].endswith("auto, gsplat")
     assert stored["command"].startswith("lca-mini bench suite")
 
 

@@ -85,6 +85,22 @@ def test_cuda_films_what_a_cpu_films(sample):
         assert float((getattr(found, name) - getattr(again, name)).abs().mean()) < 1e-5, name
 
 
+@pytest.mark.parametrize("kind", ["wild", "studio"])
+def test_cameras_and_poses_of_references_are_those_that_the_references_were_filmed_with(kind):
+    seeds, sizes = torch.tensor([5]), {"references": 3, "targets": 2, "image_size": 64, "face_size": 32}
+    plain, own = (sample_people(seeds, kind, **sizes, of_references=which) for which in (False, True))
+    assert torch.equal(plain.images, own.images) and torch.equal(plain.face_images, own.face_images)
+    assert own.targets.shape[1] == own.cameras.viewmats.shape[1] == own.pose.shape[1] == 3 and plain.pose.shape[1] == 2
+    crowd, light = grow(seeds, "cpu"), random_lights(seeds, kind)
+    frames = random_frames(seeds, 5, kind)[:, :3]
+    assert torch.equal(own.pose, frames.pose) and not torch.equal(own.pose[:, :2], plain.pose)
+    near = Cameras(own.face_viewmats, own.face_Ks, 32, 32)
+    for cameras, pictures, worst in ((own.cameras, own.images, 0.05), (near, own.face_images, 0.05)):
+        masks = film(crowd, frames, cameras, light, shadows=False)[1][:, :, 0]
+        person = (pictures < 0.98).any(2, keepdim=True).float()
+        assert float((person - masks).abs().mean()) < worst  # an occluder and a soft matte in the wild
+
+
 def test_an_unknown_kind_is_refused():
     with pytest.raises(ValueError, match="no capture"):
         sample_people(torch.tensor([1]), "street")

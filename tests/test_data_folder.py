@@ -15,6 +15,7 @@ import pytest
 import torch
 from training_fakes import FACE, REFERENCES, SIDE, TARGETS, fake_film
 
+from lca_mini.capture.takes import Studio
 from lca_mini.cli import main
 from lca_mini.data import Plan, SampleFolder, SampleStream, open_stream
 from lca_mini.data.make import check_folder, make_folder
@@ -83,6 +84,29 @@ def test_a_folder_streams_as_the_camera_would(tmp_path: Path):
     stored = open_stream(tmp_path / "out", 2, split="val")
     for _ in range(3):  # the third batch is the first people again
         assert_same_people(next(stored), next(filmed))
+
+
+def test_a_studio_is_asked_for_on_the_command_line(tmp_path: Path, capsys):
+    small = "--references 1 --targets 1 --image-size 32 --face-size 16 --device cpu".split()
+    folder = tmp_path / "out"
+    main(["data", "make", "--kind", "studio", "--people", "1", "--out", str(folder), "--light", "single", "--views", "2",
+          "--cameras", "5", *small])  # fmt: skip
+    plan = read_manifest(folder).plan
+    assert plan.studio == Studio(routines=0.3, cameras=5, views=2, light="single")
+    said = (folder / "README.md").read_text()
+    assert "a dome of 5 calibrated cameras, one lamp" in said and "30% of moments" in said and "2 pictures of each" in said
+    asked = film_with(1, 1, 32, 16, "cpu", studio=plan.studio)(torch.tensor([0]), "studio")
+    assert_same_people(next(open_stream(folder, 1)), asked)
+    wrong = ["data", "make", "--kind", "wild", "--people", "1", "--out", str(folder), "--light", "single", *small]
+    assert main(wrong) == 2 and "people of kind wild have none of these" in capsys.readouterr().err
+
+
+def test_manifests_from_before_studios_had_options_are_read(copy: Path):
+    said = json.loads((copy / "manifest.json").read_text())
+    for name in ("routines", "cameras", "views", "light"):
+        del said["plan"][name]
+    (copy / "manifest.json").write_text(json.dumps(said))
+    assert read_manifest(copy).plan == PLAN
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -11,11 +11,11 @@ import torch
 from PIL import Image
 
 from lca_mini import build, load_body, preset, render
-from lca_mini.body import gaze_pose
+from lca_mini.body import eye_gaze, gaze_pose
 from lca_mini.capture import performance, turntable
 from lca_mini.demo import EXAMPLE, DemoSettings, run_demo
 from lca_mini.driving import (
-    body_cameras, driving_signal, eye_gaze, face_cameras, hand_cameras, posed_joints, read_motion, steady, with_face,
+    body_cameras, driving_signal, face_cameras, hand_cameras, posed_joints, steady, with_face,
 )  # fmt: skip
 from lca_mini.export import load_ply
 from lca_mini.model import save_checkpoint
@@ -73,18 +73,6 @@ def test_the_packaged_pictures_are_eight_cut_outs():
         with Image.open(file) as picture:
             alpha = np.array(picture.getchannel("A"))
             assert picture.size == (512, 512) and 0.03 < (alpha > 127).mean() < 0.9
-
-
-def test_own_motion_is_performed(nano, tmp_path: Path):
-    clip = performance(9, 3)
-    np.savez(tmp_path / "clip.npz", poses=clip.pose.flatten(1), trans=clip.transl, actions=clip.actions)
-    read = read_motion(tmp_path / "clip.npz")
-    assert torch.equal(read.pose, clip.pose) and torch.equal(read.transl, clip.transl)
-    assert torch.equal(read.actions, clip.actions)
-    np.savez(tmp_path / "parts.npz", body_pose=clip.pose[:, 1:22], leye_pose=gaze_pose(clip.gaze)[:, 0])
-    parts = read_motion(tmp_path / "parts.npz")
-    assert torch.equal(parts.pose[:, 1:22], clip.pose[:, 1:22]) and not parts.pose[:, 25:].any()
-    assert torch.allclose(parts.gaze[:, :2], clip.gaze[:, :2], atol=1e-5)
 
 
 def test_gaze_is_read_off_the_eyes():

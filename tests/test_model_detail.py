@@ -4,58 +4,80 @@ from __future__ import annotations
 
 import torch
 
-from lca_mini.model.detail import Detail, look_up, nearest_cells
+from lca_mini.model.detail import HEIGHTS, NEAR, Detail, anchor_facts, gaussian_facts, sample
+from lca_mini.model.projection import Seen
+
+PLACES = torch.tensor([[[0.10, 0.19, 0.0], [0.13, 0.21, 0.0]], [[0.2, 0.05, 0.0], [0.21, 0.07, 0.0]]])
+NORMALS = torch.tensor([[0.0, 0.0, -1.0], [0.0, 0.0, -1.0]])
 
 
-def flat_world(size: int = 32) -> tuple[torch.Tensor, torch.Tensor]:
-    """A picture [1 1 3 size size] of a plane whose colours tell where they are, and its map: x and y are metres, 1 cm a
-    pixel."""
+def flat_world(size: int = 32) -> tuple[torch.Tensor, torch.Tensor, Seen]:
+    """A picture [1 1 3 size size] of a plane whose colours tell where they are, its map, and how its anchors are seen:
+    x and y are metres, 1 cm a pixel; the camera looks along z."""
     along = (torch.arange(size) + 0.5) / 100
     y, x = torch.meshgrid(along, along, indexing="ij")
     picture = torch.stack([x * 3, y * 3, torch.full_like(x, 0.5)])
     cells = (torch.arange(size // 4) + 0.5) * 0.04
     v, u = torch.meshgrid(cells, cells, indexing="ij")
-    return picture[None, None], torch.stack([u, v, 0 * u, 0 * u + 1])[None, None]
+    affine = torch.tensor([[1.0, 0], [0, 1], [0, 0], [0, 0]]) * 100 / size
+    seen = Seen(affine.expand(1, 1, 2, 4, 2), torch.full((1, 1, 2), 50.0))
+    return picture[None, None], torch.stack([u, v, 0 * u, 0 * u + 1, 0 * u + 0.01])[None, None], seen
 
 
-def test_places_between_cells_have_the_colours_between() -> None:
-    picture, surface = flat_world()
-    places = torch.tensor([[[0.105, 0.190, 0.0], [0.13, 0.21, 0.0]], [[0.2, 0.05, 0.0], [0.21, 0.07, 0.0]]])
-    colors, facts = look_up(picture, surface, places)
-    assert (colors[0, 0, ..., :2] - 3 * places[..., :2]).abs().max() < 0.03  # 1 cm
-    assert facts[0, 0, :, 0].max() < 0.03 and torch.allclose(facts[0, 0, :, 1], torch.tensor(0.04), atol=1e-5)
+def test_places_between_pixels_have_the_colours_between() -> None:
+    picture, maps, seen = flat_world()
+    colors, distance, cover = gaussian_facts(picture, maps, seen, PLACES[None])
+    assert (colors[0, 0, ..., :2] - 3 * PLACES[..., :2]).abs().max() < 1e-4
+    assert distance.max() < 1e-4 and torch.allclose(cover, torch.ones(()))
+    _, facts, distance, cover, weight = anchor_facts(picture, maps, seen, PLACES, NORMALS, 0.0)
+    assert torch.allclose(facts[..., 3], torch.ones(())) and distance.max() < 1e-4  # seen head on
+    assert cover.shape[-1] == len(HEIGHTS) and 0.8 < weight.min() <= weight.max() < 1
 
 
-def test_nearest_cells_are_the_nearest_covered_ones() -> None:
-    generator = torch.Generator().manual_seed(0)
-    cells = torch.rand(3, 4, 50, generator=generator)
-    cells[:, 3] = (cells[:, 3] > 0.5).float()
-    points = torch.rand(7, 3, generator=generator)
-    index, distance = nearest_cells(cells, points)
-    apart = torch.cdist(points.expand(3, -1, -1), cells[:, :3].mT)
-    apart = torch.where(cells[:, 3:].mT.squeeze(-1)[:, None] > 0, apart, torch.inf)
-    assert torch.equal(index, apart.argmin(-1)) and torch.allclose(distance, apart.amin(-1), atol=1e-4)
+def test_beyond_the_picture_nothing_is_seen_and_nothing_is_empty() -> None:
+    picture, maps, seen = flat_world()
+    outside = PLACES + torch.tensor([1.0, 0, 0])
+    _, _, distance, cover, _ = anchor_facts(picture, 0 * maps, seen, outside, NORMALS, 0.0)
+    assert distance.min() > 10 * NEAR and cover.min() == 1
+    assert not gaussian_facts(picture, maps, seen, outside[None])[2].any()
 
 
 def test_pictures_that_do_not_show_a_place_do_not_count() -> None:
     torch.manual_seed(0)
-    detail = Detail(16, 2)
-    picture, surface = flat_world()
-    places = torch.tensor([[[0.10, 0.19, 0.0], [0.13, 0.21, 0.0]]])
-    other = surface.clone()
-    other[:, :, 2] += 1.0  # a metre behind
-    both = torch.cat([picture, 1 - picture], dim=1), torch.cat([surface, other], dim=1)
-    alone, trust, tokens = detail(((picture, surface),), places, None)
-    together, _, _ = detail((both,), places, None)
-    assert torch.allclose(alone, together, atol=0.02) and trust.min() > 0.5
-    assert not tokens.any()  # nothing is added before training
-    padded, _, _ = detail((both,), places, torch.tensor([[True, False]]))
-    assert torch.allclose(padded, alone, atol=1e-6)
-    nowhere, trust, _ = detail(((picture, other),), places, None)
-    assert trust.max() < 1e-6 and torch.isfinite(nowhere).all()
+    detail, tokens = Detail(16, 2), torch.zeros(1, 2, 16)
+    picture, maps, seen = flat_world()
+    behind = maps.clone()
+    behind[:, :, 2] += 1.0  # a metre behind: something else is in front
+    both = (torch.cat([picture, 1 - picture], dim=1), torch.cat([maps, behind], dim=1), seen.map(lambda t: t.repeat(1, 2, *[1] * (t.dim() - 2))))
+
+    def painted(kind: tuple, mask: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+        more, gathered = detail((kind,), PLACES, NORMALS, mask)
+        assert not more.any()  # nothing is added before training
+        return detail.paint((kind,), PLACES[None], gathered, tokens)
+
+    alone, share = painted((picture, maps, seen))
+    assert torch.allclose(painted(both)[0], alone, atol=1e-3) and (share - torch.sigmoid(torch.tensor(-2.0))).abs().max() < 1e-3
+    assert torch.allclose(painted(both, torch.tensor([[True, False]]))[0], alone, atol=1e-6)
+    nowhere, share = painted((picture, behind, seen))
+    assert share.max() < 1e-6 and torch.isfinite(nowhere).all()
+    from_behind, share = detail.paint(((picture, maps, seen),), PLACES[None], detail(
+        ((picture, maps, seen),), PLACES, -NORMALS, None)[1], tokens)
+    assert share.max() < 0.01
 
 
-def test_a_token_decides_how_much_to_take() -> None:
+def test_silhouettes_reach_the_tokens() -> None:
+    torch.manual_seed(0)
     detail = Detail(16, 2)
-    share = detail.share(torch.randn(1, 3, 16), torch.tensor([[0.0, 0.5, 1.0]]))
-    assert share.shape == (1, 3, 2) and not share[0, 0].any() and (share[0, 2] < 0.2).all()
+    torch.nn.init.normal_(detail.inform.weight)
+    picture, maps, seen = flat_world()
+    normals = torch.tensor([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0]])  # the plane's x: heights are seen from the side
+    cut = maps.clone()
+    cut[..., 3, :, 5:] = 0  # nothing beyond 20 cm
+    changed = [detail(((picture, m, seen),), PLACES, normals, None)[0] for m in (maps, cut)]
+    assert ((changed[0] - changed[1]).abs().amax(-1) > 1e-3).all()
+
+
+def test_sampling_is_bilinear() -> None:
+    picture = torch.arange(8.0).view(1, 1, 1, 2, 4)
+    at = torch.tensor([[0.25, 0.5], [0.375, 0.25]]).view(1, 1, 1, 2, 2)
+    assert torch.allclose(sample(picture, at).flatten(), torch.tensor([2.5, 1.0]))

@@ -28,7 +28,7 @@ HEAVY = {
 ENVIRONMENT_EXTRAS = ("notebooks", "data", "train", "encoders", "test")
 BELOW = {  # room: rooms that it may import; types and config are everybody's
     "body": set(), "render": set(), "model": {"body"}, "people": {"body", "capture"},
-    "capture": {"body", "people"}, "data": {"body", "people", "capture"},
+    "capture": {"body", "people"}, "tracks": {"body", "capture"}, "data": {"body", "people", "capture"},
     "training": {"body", "render", "model", "people", "capture", "data"},
 }  # fmt: skip
 

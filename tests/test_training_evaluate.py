@@ -9,8 +9,10 @@ import torch
 from model_tiny import tiny_body, tiny_model
 from training_fakes import fake_cast, fake_film
 
-from lca_mini.training import baseline
-from lca_mini.training.evaluate import evaluate, reenact
+from lca_mini import load_body
+from lca_mini.training import baseline, metrics, regions
+from lca_mini.training.evaluate import evaluate, reenact, summary
+from lca_mini.training.shown import chosen_images, fewer_images
 
 
 def measure(model, **changes):
@@ -26,7 +28,11 @@ def test_reports_are_complete_and_the_same_every_time():
     assert result.keys() == again.keys() and model.training
     for name, value in result.items():
         assert again[name] == (pytest.approx(value, abs=1e-3) if isinstance(value, float) else value), name
-    assert {"psnr", "ssim", "l1", "lpips", "lpips_kind", "baseline_psnr", "baseline_parts_psnr", "people", "views",
+    for name in ("psnr", "ssim", "l1", "lpips"):
+        assert result[f"{name}_95"][0] <= result[name] <= result[f"{name}_95"][1]
+    assert len(result["people_psnr"]) == 3
+    assert sum(result["people_psnr"]) / 3 == pytest.approx(result["psnr"], abs=1e-3)
+    assert {"face_psnr", "hands_psnr_95", "people_with_face", "psnr", "ssim", "l1", "lpips", "lpips_kind", "baseline_psnr", "baseline_parts_psnr", "people", "views",
             "seeds", "backend", "device"} <= result.keys()
     assert result["seeds"] == [1000, 1002] and result["lpips_kind"] == "lpips-random-alex"
     assert sheet.dtype == torch.uint8 and sheet.shape[1] == other.shape[1] > 6 * 32
@@ -69,10 +75,51 @@ def test_the_template_is_seen_where_it_stands():
     still = replace(sample, pose=torch.zeros_like(sample.pose), betas=torch.zeros_like(sample.betas),
                     actions=torch.zeros_like(sample.actions), transl=torch.zeros_like(sample.transl),
                     gaze=torch.zeros_like(sample.gaze))
-    parts = baseline.part_map(body, still)
+    parts = baseline.part_map(body, regions.template_seen(body, still))
     assert parts.shape == (1, 2, 32, 32) and parts.min() == -1 and parts.max() < len(baseline.PARTS)
     away = replace(still, transl=still.transl + torch.tensor([9.0, 0.0, 0.0]))
-    assert (parts >= 0).any() and (baseline.part_map(body, away) == -1).all()
+    assert (parts >= 0).any() and (regions.template_seen(body, away) == -1).all()
+
+
+def test_face_and_hands_are_where_the_template_has_them():
+    body = load_body()
+    triangles, centres = regions.region_triangles(body), body.template[body.faces].mean(1)
+    face, hands = centres[triangles["face"]], centres[triangles["hands"]]
+    assert len(face) > 500 and len(hands) > 500 and not (triangles["face"] & triangles["hands"]).any()
+    assert face[:, 1].min() > 0.45 and face[:, 2].min() > 0.1 and face[:, 0].abs().max() < 0.1
+    left = body.joint_template[20, 0]
+    assert hands[:, 0].abs().min() > 0.8 * left and hands[:, 0].abs().max() > left
+    back = int((~triangles["face"] & ~triangles["hands"]).nonzero()[0])
+    seen = torch.tensor([[[[-1, back], [int(triangles["hands"].nonzero()[0]), int(triangles["face"].nonzero()[0])]]]])
+    masks = regions.region_masks(body, seen)
+    assert masks["hands"].flatten().tolist() == [False, False, True, False]
+    assert masks["face"].flatten().tolist() == [False, False, False, True]
+
+
+def test_who_shows_no_hand_is_left_out_and_nobody_at_all_is_no_number():
+    nan = float("nan")
+    some = {name: torch.tensor([1.0, 3.0]).double() for name in ("psnr", "face_psnr")}
+    made = summary(some | {"hands_psnr": torch.tensor([nan, 2.0]).double()})
+    assert (made["hands_psnr"], made["people_with_hands"], made["psnr"]) == (2.0, 1, 2.0)
+    made = summary(some | {"hands_psnr": torch.tensor([nan, nan]).double()})
+    assert (made["hands_psnr"], made["hands_psnr_95"], made["people_with_hands"]) == (None, None, 0)
+    assert metrics.interval(torch.tensor([nan, 2.0])) == (2.0, 2.0)
+
+
+def test_few_pictures_are_those_that_show_most_of_the_face():
+    sample = fake_film(torch.tensor([5, 6]), "wild")
+    surface = torch.zeros_like(sample.surface)
+    surface[:, :, 1], surface[:, :, 2] = 0.7, 0.2
+    for picture, cells in enumerate((1, 5, 0, 3)):
+        surface[:, picture, 3].flatten(1)[:, :cells] = 1
+    surface[1, 1, 2] = -0.2  # the back of a head
+    sample = replace(sample, surface=surface)
+    assert chosen_images(sample, 2).tolist() == [[1, 3], [0, 3]]
+    fewer = fewer_images(sample, 1)
+    assert torch.equal(fewer.images[:, 0], torch.stack([sample.images[0, 1], sample.images[1, 3]]))
+    assert fewer.face_images.shape[1] == fewer.surface.shape[1] == 1 and torch.equal(fewer.targets, sample.targets)
+    assert fewer_images(sample, 4) is sample
+    assert chosen_images(replace(sample, surface=None), 2).tolist() == [[0, 1], [0, 1]]
 
 
 @pytest.mark.parametrize("wrong", [{"split": "train"}, {"driven_by": "magic"}, {"people": 0}, {"images": 17}])

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 from model_tiny import tiny_model
 from training_fakes import FACE, REFERENCES, SIDE, TARGETS, fake_cast, fake_film
 
+from lca_mini.config import preset
 from lca_mini.data import Plan
 from lca_mini.data.make import make_folder
 from lca_mini.model import save_checkpoint
@@ -85,6 +88,71 @@ def test_minutes_end_a_run_and_move_its_rate(tmp_path):
     for line in late:  # the clock, not the count of steps, moves the rate
         share = rate_factor(line["progress"], 0.03, "cosine") / rate_factor(late[0]["progress"], 0.03, "cosine")
         assert line["lr"] == pytest.approx(late[0]["lr"] * share, rel=0.05, abs=1e-5)
+
+
+def test_training_in_pieces_equals_training_at_once(tmp_path):
+    run(settings(tmp_path / "whole"))
+    pieces = [run(settings(tmp_path / "cut", at_once=1e-5))]
+    while pieces[-1]["stopped"] == "paused":
+        pieces.append(run(settings(tmp_path / "cut", at_once=1e-5, resume=True)))
+    assert [piece["step"] for piece in pieces] == [1, 2, 3, 4, 5, 6]
+    states = [load_file(tmp_path / name / "state" / "state.safetensors") for name in ("whole", "cut")]
+    assert all(torch.equal(tensor, states[1][name]) for name, tensor in states[0].items())
+
+
+def test_few_people_are_met_in_the_studio_and_all_in_the_wild(tmp_path):
+    seen = []
+
+    def film(seeds, kind):
+        seen.append((kind, seeds.tolist()))
+        return fake_film(seeds, kind)
+
+    run(settings(tmp_path, data="mixed", studio_people=3, steps=4), film)
+    assert seen == [("wild", [1000, 1001]), ("studio", [1002, 1000]), ("wild", [1004, 1005]), ("studio", [1000, 1001])]
+
+
+def test_a_model_that_sees_no_faces_does_not_depend_on_them(tmp_path):
+    def film(seeds, kind):
+        sample = fake_film(seeds, kind)
+        return replace(sample, face_images=1 - sample.face_images)
+
+    for name, source in (("one", fake_film), ("other", film)):
+        run(settings(tmp_path / name, face_crops=False, steps=2), source)
+        run(settings(tmp_path / f"{name}-sees", steps=2), source)
+    weights = {name: load_file(tmp_path / name / "model.safetensors") for name in ("one", "other", "one-sees", "other-sees")}
+    alike = lambda a, b: all(torch.equal(t, weights[b][name]) for name, t in weights[a].items())  # noqa: E731
+    assert alike("one", "other") and not alike("one-sees", "other-sees")
+
+
+def test_what_a_model_lacks_is_lacking():
+    config = settings("x", fusion="cross", finder=False, dual_branch=False).config
+    assert (config.fusion, config.finder_channels, config.dual_branch) == ("cross", 0, False)
+    assert settings("x").config == preset("nano")
+
+
+def test_tensorboard_gets_the_log_or_is_said_to_be_missing(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(ValueError, match="pip install tensorboard"):
+        run(settings(tmp_path / "without", tensorboard=True))
+    drawn = []
+
+    class Writer:
+        def __init__(self, folder):
+            drawn.append(folder)
+
+        def add_scalar(self, name, value, step):
+            drawn.append((name, step))
+
+        def add_image(self, name, sheet, step, dataformats):
+            drawn.append((name, step, sheet.shape[2], dataformats))
+
+        def flush(self):
+            pass
+
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", SimpleNamespace(SummaryWriter=Writer))
+    run(settings(tmp_path / "with", tensorboard=True, preview_every=4))
+    assert drawn[0] == str(tmp_path / "with" / "tensorboard")
+    assert {("loss", 6), ("psnr", 2), ("people_per_s", 4), ("preview", 4, 3, "HWC")} <= set(drawn[1:])
 
 
 def test_steps_that_are_not_finite_change_nothing_and_end_a_run_that_has_too_many(tmp_path):
@@ -182,7 +250,7 @@ def test_chance_follows_from_step_and_rank_and_shapes_agree_over_ranks():
 @pytest.mark.parametrize("wrong, word", [
     ({"stage": "finetune"}, "posttrain"), ({"preset": "huge"}, "nano"), ({"steps": 0}, "end"), ({"batch": 0}, "batch"),
     ({"references": 17}, "references"), ({"gamma": 2.0}, "gamma"), ({"lr": float("nan")}, "lr"),
-    ({"data": "film"}, "studio"), ({"echo": 0}, "echo"),
+    ({"fusion": "glue"}, "cross"), ({"at_once": -1.0}, "at_once"), ({"data": "film"}, "studio"), ({"echo": 0}, "echo"),
     ({"stage": "posttrain"}, "init"), ({"perceptual": "vgg"}, "lpips-vgg"),
 ])
 def test_bad_settings_are_refused_before_any_work(tmp_path, wrong, word):

@@ -29,6 +29,7 @@ def test_image_losses_are_zero_for_equals_and_fall_along_their_gradient(name):
     net = None if name == "none" else perceptual(name)
     targets, images = pictures(side=64), pictures(side=64, seed=1).requires_grad_()
     weights = LossWeights()
+    targets, images = targets[None], images[None]
     same = losses.image_loss(targets, targets, net, weights)
     assert all(abs(float(term)) < 1e-5 for term in same.values())
     terms = losses.image_loss(images, targets, net, weights)
@@ -40,6 +41,15 @@ def test_image_losses_are_zero_for_equals_and_fall_along_their_gradient(name):
         step = 1e-2 * float(term.detach()) / gradient.square().sum()
         lower = list(losses.image_loss(images.detach() - step * gradient, targets, net, weights).values())[index]
         assert lower < term
+
+
+def test_costly_terms_can_be_taken_on_some_targets():
+    targets, images = pictures(side=64)[None], pictures(side=64, seed=1)[None]
+    some = losses.image_loss(images, targets, None, LossWeights(), slice(0, None, 2))
+    first = losses.image_loss(images[:, :1], targets[:, :1], None, LossWeights())
+    everything = losses.image_loss(images, targets, None, LossWeights())
+    assert some["l1"] == everything["l1"] and some["ssim"] == first["ssim"] != everything["ssim"]
+    assert losses.image_loss(images[:, :1], targets[:, :1], None, LossWeights(), slice(1, None, 2)) == first
 
 
 def test_regularisers_are_hinges():

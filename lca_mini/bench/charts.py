@@ -25,10 +25,11 @@ def stored(bench: str, device: str) -> list[dict[str, Any]]:
 
 
 def label(result: dict[str, Any]) -> str:
-    """A result in two lines: preset, Gaussians, frames a call and kernels."""
+    """A result in two lines: preset, Gaussians, frames a call, kernels and whose tile lists."""
     together = result["batch"] * result["people"]
     call = "one a call" if together == 1 else f"{together} a call"
-    return f"{result['preset']}, {result['gaussians']:,} Gaussians\n{result['size']} pixels, {call} ({result['kernels']})"
+    how = result["kernels"] + (", gsplat's lists" if result.get("lists") == "gsplat" else "")
+    return f"{result['preset']}, {result['gaussians']:,} Gaussians\n{result['size']} pixels, {call} ({how})"
 
 
 def parts_of(result: dict[str, Any]) -> dict[str, float]:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import statistics
 import time
-from typing import Any, Callable
+from typing import Any
 
 import torch
 
-from lca_mini.bench.clock import Ceilings, Clock, check_numbers, choose, measure_ceilings, rounded, summary
-from lca_mini.bench.render import cpu_stages, raster_counts
+from lca_mini.bench.clock import Clock, check_numbers, choose, measure_ceilings, rounded, summary
+from lca_mini.bench.drive_stages import fixed_stages, gsplat_stages, host_stages
 from lca_mini.bench.scenes import Scene, posed_avatar
 from lca_mini.device import device_name
 from lca_mini.live import Live
@@ -23,12 +23,11 @@ from lca_mini.render import render
 from lca_mini.types import Gaussians
 
 SIGNALS = 16  # different ones that frames take turns with
-COPIED = 13  # numbers of a Gaussian that a frame changes
 
 
 def bench_drive(
     preset: str = "mini", size: int = 512, batch: int = 1, people: int = 1, repeats: int = 50, backend: str = "auto",
-    kernels: str = "auto", precision: str = "auto", device: str | None = None,
+    kernels: str = "auto", precision: str = "auto", device: str | None = None, lists: str = "auto",
 ) -> dict[str, Any]:
     """Time `Live` on a real avatar, waving, that fills the frame.
 
@@ -40,12 +39,13 @@ def bench_drive(
         repeats: timed calls.
         backend: as `render` takes it.
         kernels, precision: as `Driver` takes them.
+        lists: as `Live` takes them.
     Returns: `ms_median`, `ms_p95`, `fps`: calls that wait for their pixels (latency); `ms_streamed`, `fps_streamed`:
         calls queued one after another (throughput); `ms_readable`: `render(model.drive(...))`; `stages`: medians;
         `errors` against `LCA.drive` in float32; `roofline`; with gsplat `over_gsplat`, the whole loop over
         `gsplat.rasterization` on the same Gaussians with its default arguments, `over_gsplat_unpacked` over its faster
         `packed=False`, each call waited for, and `_streamed` for both queued.
-    Raises: ValueError for a number that is not positive, or a device, backend or kernels that cannot be.
+    Raises: ValueError for a number that is not positive, or a device, backend, kernels or lists that cannot be.
     """
     check_numbers(size=size, batch=batch, people=people, repeats=repeats)
     device = choose(device, backend)
@@ -55,7 +55,7 @@ def bench_drive(
     cameras = scene.cameras[cut]
     signals = [scene.signal[:, i] for i in range(SIGNALS)] if frames is None else [scene.signal[cut]]
     started = time.perf_counter()
-    live = Live(scene.model, scene.avatar, cameras, frames, kernels, precision, backend)
+    live = Live(scene.model, scene.avatar, cameras, frames, kernels, precision, backend, lists=lists)
     picture = live(signals[0])
     clock.wait()
     first = time.perf_counter() - started
@@ -72,13 +72,13 @@ def bench_drive(
     ceilings = measure_ceilings(device)
     result = {
         "bench": "drive", "preset": preset, "weights": scene.weights, "device": device_name(device),
-        "backend": live.backend, "kernels": live.driver.kernels, "precision": live.driver.precision,
+        "backend": live.backend, "lists": live.lists, "kernels": live.driver.kernels, "precision": live.driver.precision,
         "gaussians": gaussians.means.shape[-2], "size": size, "batch": batch, "people": people, "repeats": repeats,
         **summary(ms, pictures), "ms_streamed": rounded(streamed), "fps_streamed": rounded(1000 * pictures / streamed),
         "ms_readable": rounded(statistics.median(readable)), "background_fraction": rounded(background_fraction(picture)),
     }  # fmt: skip
-    staged = gsplat_stages if live.staged else host_stages
-    result |= staged(live, turn, gaussians, ceilings, clock, repeats)
+    stages_of = {"fixed": fixed_stages, "gsplat": gsplat_stages}.get(live.lists, host_stages)
+    result |= stages_of(live, turn, gaussians, ceilings, clock, repeats)
     if live.staged:
         result |= over_gsplat(live, gaussians, result, clock, repeats)
     result["errors"] = {name: drive_errors(scene, live.driver.kernels, name)
@@ -101,67 +101,6 @@ class Turn:
 def background_fraction(picture: torch.Tensor) -> float:
     """How much of the picture is pure white, which is behind the Gaussians."""
     return (picture == 1).all(-1).float().mean().item()
-
-
-def gsplat_stages(
-    live: Live, turn: Callable[[], Any], gaussians: Gaussians, ceilings: Ceilings, clock: Clock, repeats: int
-) -> dict[str, Any]:
-    """signal: one copy. drive_and_project: the graph. bin: tile lists, with gsplat's wait inside. blend."""
-    kept: dict[str, Any] = {}
-
-    def bins() -> None:
-        kept["binned"] = live.bin()
-
-    parts = (
-        lambda: live.driver.load(turn()), live.driver.replay, bins,
-        lambda: live.blend(live.driver.runner.gaussians, kept["binned"]),
-    )  # fmt: skip
-    with torch.no_grad():
-        times = clock.stages(list(parts), repeats)
-        graph = clock.streamed(live.driver.replay, repeats)
-    names = ("signal", "drive_and_project", "bin", "blend")
-    stages = {name: rounded(statistics.median(ms)) for name, ms in zip(names, times)}
-    touched = len(kept["binned"].ids)
-    counted = raster_counts(gaussians.means[..., 0].numel(), touched, live.cameras.width)
-    drive = drive_counts(live)
-    counted["drive_and_project"] = tuple(a + b for a, b in zip(drive, counted.pop("project")))
-    measured = stages | {"drive_and_project": graph}
-    return {
-        "stages": stages, "ms_graph_streamed": rounded(graph), "intersections": touched,
-        "roofline": {name: ceilings.compare(measured[name], *count) for name, count in counted.items()},
-    }  # fmt: skip
-
-
-def host_stages(
-    live: Live, turn: Callable[[], Any], gaussians: Gaussians, ceilings: Ceilings, clock: Clock, repeats: int
-) -> dict[str, Any]:
-    """signal, drive and render; on the CPU backend also the rasteriser's own stages, for the first picture."""
-    def draw() -> None:
-        render(live.driver.runner.gaussians, live.cameras, live.backend)
-
-    times = clock.stages([lambda: live.driver.load(turn()), live.driver.replay, draw], repeats)
-    stages = {name: rounded(statistics.median(ms)) for name, ms in zip(("signal", "drive", "render"), times)}
-    roofline = {"drive": ceilings.compare(stages["drive"], *drive_counts(live))} if live.driver.kernels != "torch" else {}
-    if live.backend != "cpu":
-        return {"stages": stages, "roofline": roofline}
-    first = (0,) * (gaussians.means.dim() - 2)
-    parts, touched = cpu_stages(gaussians[first], live.cameras[first], repeats)
-    for name, count in raster_counts(gaussians.means.shape[-2], touched, live.cameras.width).items():
-        roofline[name] = ceilings.compare(parts[name], *count)
-    return {"stages": stages | parts, "intersections": touched, "roofline": roofline}
-
-
-def drive_counts(live: Live) -> tuple[float, float]:
-    """Bytes and operations of driving, what cannot be avoided: tokens, weights and canonical Gaussians read once a
-    person, posed Gaussians written; matrix products, and about 300 operations a Gaussian for the rest."""
-    packed, avatar, model = live.driver.runner.packed, live.driver.avatar, live.driver.model
-    branch, images = model.correction_branch, packed[..., 0].numel()
-    count = avatar.canonical.means.shape[1]
-    people, anchors, width = avatar.token_features.shape
-    weights = sum(p.numel() for p in branch.parameters()) - branch.token_layer.weight.numel() if branch else 0
-    inner = sum(p.numel() for name, p in branch.named_parameters() if name.startswith(("rest.", "out."))) if branch else 0
-    moved = people * (anchors * width + COPIED * count) + weights + images * COPIED * count
-    return 4 * moved, images * (2 * anchors * inner + 300 * count)
 
 
 def over_gsplat(

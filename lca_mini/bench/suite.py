@@ -1,8 +1,9 @@
 """`lca-mini bench suite`: all measurements of a machine into one folder, a file each.
 
 Enters: a device and a folder. Leaves: `bench_<what>_<device>.json`, device being "h200" for an NVIDIA H200, "cpu" for a
-CPU. A measurement that fails leaves its reason in place of its figures, and the others go on; where the Triton kernels
-fail, driving is measured once more with the readable path in a CUDA graph. No part of the paper.
+CPU. A measurement that fails leaves its reason in place of its figures, and the others go on; where driving fails on
+CUDA, it is measured once more with gsplat's own tile lists, and then with the readable path in a CUDA graph as well. No
+part of the paper.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ def jobs(device: str) -> list[Job]:
         return [
             ("drive_paper", bench_drive, paper | {"repeats": 200}),
             ("drive_paper_batch16", bench_drive, paper | {"batch": 16, "repeats": 40}),
+            ("drive_paper_gsplat_lists", bench_drive, paper | {"lists": "gsplat", "repeats": 200}),
+            ("drive_paper_batch16_gsplat_lists", bench_drive, paper | {"lists": "gsplat", "batch": 16, "repeats": 40}),
             ("drive_paper_people16", bench_drive, paper | {"people": 16, "repeats": 40}),
             ("drive_paper_graph", bench_drive, paper | {"kernels": "torch", "repeats": 100}),
             ("encode_paper", bench_encode, {"preset": "paper", "device": device}),
@@ -100,11 +103,17 @@ def bench_suite(out: Path, device: str | None = None, only: tuple[str, ...] = ()
 
 
 def attempt(function: Callable[..., dict[str, Any]], arguments: dict[str, Any]) -> dict[str, Any]:
-    """A measurement; of driving, once more with kernels "torch" where "auto" raises, which the result then says."""
-    try:
-        return function(**arguments)
-    except Exception as error:
-        if function is not bench_drive or "kernels" in arguments:
-            raise
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:500]
-        return function(**arguments, kernels="torch") | {"kernels_that_failed": reason}
+    """A measurement; of driving, where "auto" raises, once more on CUDA with gsplat's own lists, and then with kernels
+    "torch" (as well). The result says what failed, and why."""
+    others = {"lists": "gsplat"} if torch.device(arguments.get("device", "cpu")).type == "cuda" else {}
+    others["kernels"] = "torch"
+    failures: dict[str, str] = {}
+    while True:
+        try:
+            return function(**arguments) | failures
+        except Exception as error:
+            left = [name for name in others if name not in arguments] if function is bench_drive else []
+            if not left:
+                raise
+            failures[f"{left[0]}_that_failed"] = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+            arguments = arguments | {left[0]: others[left[0]]}

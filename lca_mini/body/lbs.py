@@ -43,6 +43,12 @@ def gaze_pose(gaze: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 2 3"]:
     return v * (2 * torch.atan2(s, w) / s)[..., None]
 
 
+def eye_gaze(eyes: Float[Tensor, "*batch 2 3"]) -> Float[Tensor, "*batch 4"]:
+    """psi of the two eye joints' axis-angle: where their +z axis points; the inverse of `gaze_pose`."""
+    x, y, z = rotation_matrices(eyes)[..., 2].unbind(-1)
+    return torch.stack([torch.atan2(x, z), torch.asin(y.clamp(-1, 1))], dim=-1).flatten(-2)
+
+
 def with_gaze(pose: Float[Tensor, "*batch 55 3"], gaze: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 55 3"]:
     """The SMPL-X pose whose eye joints look along psi."""
     return torch.cat([pose[..., :23, :], gaze_pose(gaze), pose[..., 25:, :]], dim=-2)

@@ -23,6 +23,7 @@ from lca_mini.capture.rigs import (
 from lca_mini.capture.shading import Light, random_lights, resolve
 from lca_mini.capture.stage import set_stage, shoot, surface_cells
 from lca_mini.capture.styles import style_of
+from lca_mini.capture.takes import Studio, studio_light, studio_moments
 from lca_mini.capture.wild import Tracker, Wild, occlude, photograph, tracked
 from lca_mini.people.crowd import Crowd, grow, posed
 from lca_mini.people.wardrobe import SHOES, SKIN, TAIL, wardrobe
@@ -67,7 +68,7 @@ def people_at_once(device: torch.device | str) -> int:
 def sample_people(
     seeds: Int[Tensor, " B"], kind: str, references: int = 8, targets: int = 4, image_size: int = 256,
     face_size: int = 128, device: torch.device | str = "cpu", at_once: int | None = None, wild: Wild = Wild(),
-    tracker: Tracker | None = None,
+    tracker: Tracker | None = None, studio: Studio = Studio(), of_references: bool = False,
 ) -> Sample:  # fmt: skip
     """Training material of B people.
 
@@ -82,13 +83,18 @@ def sample_people(
         wild: the faults of wild pictures.
         tracker: the errors of pose, translation, gaze, shape and cameras of wild samples; None gives the truth, from
             which the pictures were made.
+        studio: the takes of the other two kinds.
+        of_references: the same people and the same references, but all that is said of targets is said of the
+            references' own moments: cameras (also of their face crops), poses, clean pictures and masks. For methods that
+            are given tracked poses.
     Raises: ValueError for another kind.
     """
     if kind not in SAMPLE_KINDS:
         raise ValueError(f"no capture {kind!r}; choose one of {', '.join(SAMPLE_KINDS)}")
     at_once = at_once or people_at_once(device)
     chunks = [
-        _sample(part, torch.device(device), kind, references, targets, image_size, face_size, wild, tracker)
+        _sample(part, torch.device(device), kind, references, targets, image_size, face_size, wild, tracker, studio,
+                of_references)
         for part in seeds.tensor_split(max(1, math.ceil(len(seeds) / at_once)))
     ]
     return join(chunks)
@@ -96,22 +102,25 @@ def sample_people(
 
 def _sample(
     seeds: Tensor, device: torch.device, kind: str, references: int, targets: int, image_size: int, face_size: int,
-    wild: Wild, tracker: Tracker | None,
+    wild: Wild, tracker: Tracker | None, studio: Studio, of_references: bool,
 ) -> Sample:  # fmt: skip
-    count, setting = references + targets, "wild" if kind == "wild" else "studio"
-    seeds = seeds.cpu()  # hundreds of small steps, for which a GPU is slower
-    frames = random_frames(seeds, count, setting).to(device)
-    light = random_lights(seeds, setting, wild.environment).to(device)
+    count, seeds = references + targets, seeds.cpu()  # hundreds of small steps, for which a GPU is slower
+    if kind == "wild":
+        light, frames = random_lights(seeds, "wild", wild.environment), random_frames(seeds, count, "wild")
+    else:
+        light, frames = studio_light(seeds, studio), studio_moments(seeds, count, studio)
+    light, frames = light.to(device), frames.to(device)
     crowd, seeds = grow(seeds, device), seeds.to(device)
+    shadows = kind != "studio" or studio.light != "even"
     vertices = posed(crowd, frames.pose, frames.transl, frames.gaze, frames.actions)
-    stage = set_stage(crowd, vertices, light, kind != "studio", style_of(seeds) if kind == "stylised" else None)
+    stage = set_stage(crowd, vertices, light, shadows, style_of(seeds) if kind == "stylised" else None)
     body_ids, head_ids = _landmarks(device)
     body, head = vertices[:, :, body_ids], vertices[:, :, head_ids]
     centres = (body.amin(2) + body.amax(2)) / 2
     if kind == "wild":
         viewmats, Ks = wild_cameras(seeds, centres, body[..., 1].amin((1, 2)))
     else:
-        viewmats, Ks = studio_cameras(seeds, count)
+        viewmats, Ks = studio_cameras(seeds, count, studio.cameras)
 
     u = uniforms(seeds, 51, count * 10).unflatten(1, (count, 10))
     jitter = 2 * u - 1
@@ -136,6 +145,7 @@ def _sample(
     face_Ks = torch.where(is_target[..., None], near_Ks, crop_camera(Ks, face, face_size))
     plates = shoot(stage, [_one_a_moment(viewmats, cropped, image_size), _one_a_moment(face_view, face_Ks, face_size)])
     s, t = (slice(None), slice(0, references)), (slice(None), slice(references, count))
+    t = s if of_references else t
     body_plate, face_plate = (plate.map(lambda x: x.unflatten(0, (-1, count))[:, :, 0]) for plate in plates)
     boxes = relative_box(face, whole)[s]
     references_, faces_ = body_plate[s], face_plate[s]
@@ -159,7 +169,7 @@ def _sample(
         targets=target_images, target_masks=target_masks, target_faces=target_faces, cameras=cameras,
         pose=motion.pose, transl=motion.transl, gaze=motion.gaze, actions=motion.actions, betas=betas, seeds=seeds,
         surface=surface_cells(references_), face_surface=surface_cells(faces_),
-        face_viewmats=near_view[t][:, :, None], face_Ks=near_Ks[t][:, :, None],
+        face_viewmats=face_view[t][:, :, None], face_Ks=face_Ks[t][:, :, None],
     )  # fmt: skip
 
 

@@ -29,6 +29,10 @@ def make(
     image_size: int = 256,
     face_size: int = 128,
     shard: int = 64,
+    routines: float | None = None,
+    cameras: int = 40,
+    views: int = 1,
+    light: Literal["even", "single", "environment"] = "even",
     device: Literal["auto", "cpu", "cuda"] = "auto",
 ) -> None:
     """Film synthetic people into a folder of Parquet shards; the same command goes on where it was interrupted.
@@ -44,6 +48,10 @@ def make(
         image_size: Side of a picture, pixels.
         face_size: Side of a face crop, pixels.
         shard: People a file.
+        routines: Share of a studio's moments out of scripted routines; left out: 0.3 for split train, else none.
+        cameras: Of a studio's dome.
+        views: Pictures in a row, each by another camera of the studio, that show one moment.
+        light: Of a studio: even, a single lamp of the dome (another for each person), or everyday light from around.
         device: Where to film.
     """
     from lca_mini.capture.film import SAMPLE_KINDS
@@ -53,7 +61,10 @@ def make(
     if kind not in SAMPLE_KINDS:
         raise ValueError(f"no kind {kind!r}; choose one of {', '.join(SAMPLE_KINDS)}")
     where = choose_device(device)
-    plan = Plan(kind, split, people, start, references, targets, image_size, face_size, shard, where)
+    if routines is None:
+        routines = 0.3 if split == "train" and kind != "wild" else 0.0
+    plan = Plan(kind, split, people, start, references, targets, image_size, face_size, shard, where, routines, cameras,
+                views, light)
     manifest = make_folder(plan, out)
     print(f"{people} people in {len(plan.shards)} shards, {megabytes(manifest):.1f} MB: {out}")
 

@@ -5,7 +5,7 @@ Enters: a manifest. Leaves: the text of `README.md`, YAML metadata first. No par
 
 from __future__ import annotations
 
-from lca_mini.data.manifest import Manifest
+from lca_mini.data.manifest import Manifest, Plan
 
 SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"))
 
@@ -67,7 +67,19 @@ and what is missing among them, is in the library's own card of the synthetic po
 HOW = {
     "wild": "one hand-held camera a person, everyday light with shadows, mild faces",
     "studio": "a dome of calibrated cameras, even light, extreme faces and large gestures",
+    "stylised": "a dome of calibrated cameras, even light, people of toon, marble, clay or paint",
 }
+
+
+def how(plan: Plan) -> str:
+    """How people are filmed, in words."""
+    words = HOW.get(plan.kind, plan.kind)
+    if plan.kind == "wild":
+        return words
+    lights = {"single": "one lamp of the dome alone, with shadows", "environment": "everyday light, with shadows"}
+    words = words.replace("even light", lights.get(plan.light, "even light")).replace("a dome of", f"a dome of {plan.cameras}")
+    return words + (f", {plan.routines:.0%} of moments out of scripted routines" if plan.routines else "") + (
+        f", {plan.views} pictures of each moment" if plan.views > 1 else "")
 
 
 def hub_card(manifest: Manifest) -> str:
@@ -77,7 +89,7 @@ def hub_card(manifest: Manifest) -> str:
     return TEXT.format(
         kind=plan.kind, split=plan.split, hub_split=plan.split.replace("-", "_"), people=plan.people, size=size,
         version=manifest.generator["version"], digest=manifest.generator["digest"], first=about["seeds"][0],
-        last=about["seeds"][1], shards=len(plan.shards), shard=plan.shard, how=HOW.get(plan.kind, plan.kind),
+        last=about["seeds"][1], shards=len(plan.shards), shard=plan.shard, how=how(plan),
         megabytes=sum(size for size, _ in manifest.done.values()) / 1e6, references=plan.references,
         targets=plan.targets, image_size=plan.image_size, face_size=plan.face_size,
     )  # fmt: skip

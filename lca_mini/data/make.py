@@ -38,7 +38,7 @@ def make_folder(plan: Plan, folder: Path, film: Film | None = None, quiet: bool 
     from tqdm.auto import tqdm
 
     manifest = begin(plan, folder)
-    film = film or film_with(plan.references, plan.targets, plan.image_size, plan.face_size, plan.device)
+    film = film or film_with(plan.references, plan.targets, plan.image_size, plan.face_size, plan.device, studio=plan.studio)
     todo = [shard for shard in plan.shards if find_fault(folder, manifest, shard[0])]
     waiting = sum(count for _, _, count in todo)
     with tqdm(total=plan.people, initial=plan.people - waiting, desc=f"film {plan.split} {plan.kind}", unit="person",

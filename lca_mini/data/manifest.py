@@ -14,6 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from lca_mini.capture.takes import Studio
 from lca_mini.config import MOST_IMAGES, check_ranges
 from lca_mini.people.splits import SPLITS, seeds_of, split_of
 
@@ -25,7 +26,8 @@ PARTIAL = ".partial"
 @dataclass(frozen=True)
 class Plan:
     """Whom a folder holds and how they are filmed. people: how many, from the `start`-th of the split. shard: people a
-    file. device: "cpu" or "cuda", whose pictures differ by rounding."""
+    file. device: "cpu" or "cuda", whose pictures differ by rounding. routines, cameras, views, light: of
+    `capture.takes.Studio`; wild people have none of these."""
 
     kind: str
     split: str
@@ -37,6 +39,10 @@ class Plan:
     face_size: int = 128
     shard: int = 64
     device: str = "cpu"
+    routines: float = 0.0
+    cameras: int = 40
+    views: int = 1
+    light: str = "even"
 
     def __post_init__(self) -> None:
         """Raises: ValueError, one sentence, for a plan that cannot be."""
@@ -46,6 +52,13 @@ class Plan:
             if getattr(self, name) % 8:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be a multiple of 8")
         seeds_of(self.split, self.start, self.people)
+        if self.kind == "wild" and self.studio != Studio():
+            raise ValueError("routines, cameras, views and light are a studio's; people of kind wild have none of these")
+
+    @property
+    def studio(self) -> Studio:
+        """How a studio films them. Raises: ValueError for one that cannot be."""
+        return Studio(self.routines, self.cameras, self.views, self.light)
 
     @property
     def shards(self) -> list[tuple[str, int, int]]:
@@ -100,6 +113,7 @@ def read_manifest(folder: Path) -> Manifest:
             raise ValueError(f"its format is {said['format']!r}")
         manifest = Manifest(Plan(**said["plan"]), dict(said["generator"]),
                             {s["file"]: (int(s["bytes"]), str(s["sha256"])) for s in said["shards"]})
+        said["plan"] = asdict(manifest.plan)  # older ones lack what came later
         if said != manifest.to_dict():
             raise ValueError("its seeds or shards do not follow from its plan")
     except (ValueError, KeyError, TypeError, OSError, AttributeError) as error:

@@ -14,7 +14,7 @@ import json
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING, BinaryIO, Callable
 
 import numpy as np
 import torch
@@ -193,7 +193,7 @@ def read_boxes(file: Path, pictures: list[Path]) -> dict[str, tuple[float, float
     return boxes
 
 
-def open_picture(file: Path) -> Image:
+def open_picture(file: Path | BinaryIO) -> Image:
     """One picture, decoded to its last pixel, turned as EXIF says. Raises: ValueError, naming the file."""
     from PIL import Image, ImageFile, ImageOps
 

@@ -12,6 +12,7 @@ that `Detail` saw at its place, as far as its token trusts it.
 from __future__ import annotations
 
 import math
+from typing import Callable
 
 import torch
 from jaxtyping import Float
@@ -32,6 +33,9 @@ OFFSETS: dict[str, tuple[int, int, float, float]] = {
     "colors": (10, 13, 0.5, 1.0),
 }  # fmt: skip
 """Of each correction: its first and last raw output of the 13, what one of them is worth, and the soft bound."""
+
+
+Paint = Callable[[Float[Tensor, "B M G 3"]], tuple[Float[Tensor, "B M G 3"], Float[Tensor, "B M G"]]]
 
 
 class CanonicalBranch(nn.Module):
@@ -56,21 +60,21 @@ class CanonicalBranch(nn.Module):
         self.register_buffer("first_scales", torch.logit(disc / LARGEST)[:, None], persistent=False)  # [M 1 3]
 
     def forward(
-        self, fused_tokens: Float[Tensor, "B M D"], points: Float[Tensor, "B M 3"],
-        seen: tuple[Float[Tensor, "B M G 3"], Float[Tensor, "B M G"]] | None = None,
-    ) -> Gaussians:  # fmt: skip
+        self, fused_tokens: Float[Tensor, "B M D"], points: Float[Tensor, "B M 3"], paint: Paint | None = None
+    ) -> Gaussians:
         """Canonical Gaussians.
 
         Args:
             points: the anchors of this person, metres.
-            seen: colours that the pictures show there, and shares of them to take, as `Detail` gives them.
+            paint: of offsets from the anchors, metres, the colours that the pictures show there, and shares of them to
+                take, as `Detail` gives them.
         """
         raw = self.head(fused_tokens).unflatten(-1, (-1, 14))  # [B M G 14]
-        logits = raw[..., 0:3]
-        if seen is not None:
-            logits = logits + seen[1][..., None] * torch.logit(seen[0].clamp(0.02, 0.98))
-        frames = self.frames[:, None]
+        logits, frames = raw[..., 0:3], self.frames[:, None]
         offsets = self.spread + rotate(frames, soft_bound(STEP * raw[..., 3:6], REACH))
+        if paint is not None:
+            colors, share = paint(offsets)
+            logits = logits + share[..., None] * torch.logit(colors.clamp(0.02, 0.98))
         turn = raw[..., 6:10] + raw.new_tensor([1.0, 0.0, 0.0, 0.0])
         quats = nn.functional.normalize(quaternion_product(frames, turn), dim=-1)
         return Gaussians(

@@ -1,24 +1,43 @@
-"""Detail: the colours that the reference pictures show where each Gaussian lies.
+"""Detail: what the reference pictures show where each anchor and each Gaussian lies.
 
-Enters: pictures, and the map of places that `SurfaceFinder` found in each. Leaves: for each Gaussian the colour seen at
-its place, pooled over all pictures; how far it can be trusted; and the same as an addition to geometry tokens. What
+Enters: pictures, the map of places that `SurfaceFinder` found in each, and how `BodyProjection` sees anchors in them.
+Leaves: additions to geometry tokens, and for each Gaussian the colour seen at its place and how far to trust it. What
 differs from the paper: all of it. A patch of 16 pixels shows 14 cm of a whole person, and a token of 384 numbers cannot
-hold its pattern; the paper's patches show 3 cm. Nothing here is learned but whom to believe and how much.
+hold its pattern; the paper's patches show 3 cm.
+
+It looks twice. Before the transformer each anchor gathers, over all pictures, the colours around it, from which side it
+is seen, and whether there is anything at some heights above it: pictures that show background there say that hair and
+cloth end below, as a visual hull does. After the canonical branch has placed the Gaussians, each looks up its own colour.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lca_mini.types import CELL
+from lca_mini.model.projection import Seen, look, seen_at
+from lca_mini.types import Movable
 
-AT_ONCE = 1 << 28  # distances held in memory
-NEAR = 0.05  # metres: places farther than this from any that a picture shows are not in it
-SPACING = (0.004, 0.06)  # metres between neighbouring cells
+NEAR = 0.05  # metres: a picture that shows places farther off shows something in front
+HEIGHTS = (-0.01, 0.01, 0.03, 0.06, 0.1, 0.16)  # metres above the skin
+ENOUGH = 10.0  # sure cells
 HIDDEN = 64
+
+Kind = tuple[Float[Tensor, "B S 3 _h _w"], Float[Tensor, "B S 5 _u _v"], Seen]
+"""Body images, or face crops: pictures, what is known of their places, how anchors are seen."""
+
+
+@dataclass(frozen=True)
+class Gathered(Movable):
+    """What the first look leaves for the second. scores: of R = 2 S pictures. facing: 1 head on, -1 from behind."""
+
+    scores: Float[Tensor, "B R M"]
+    facing: Float[Tensor, "B R M"]
 
 
 class Detail(nn.Module):
@@ -26,89 +45,118 @@ class Detail(nn.Module):
 
     def __init__(self, width: int, per_anchor: int) -> None:
         super().__init__()
-        self.score = nn.Sequential(nn.Linear(3 * per_anchor + 4, HIDDEN), nn.SiLU(), nn.Linear(HIDDEN, 1))
-        self.inform = nn.Linear(3 * per_anchor + 3, width)
+        self.read = nn.Sequential(nn.Linear(3 * per_anchor + len(HEIGHTS) + 7, HIDDEN), nn.SiLU())
+        self.score = nn.Linear(HIDDEN, 1)
+        self.inform = nn.Linear(3 * per_anchor + 3 + 2 * len(HEIGHTS) + HIDDEN, width)
         self.gate = nn.Linear(width, per_anchor)
-        for layer, bias in ((self.inform, 0.0), (self.gate, -2.0)):
+        for layer, bias in ((self.score, 0.0), (self.inform, 0.0), (self.gate, -2.0)):
             nn.init.zeros_(layer.weight)
             nn.init.constant_(layer.bias, bias)
 
-    def share(self, fused_tokens: Float[Tensor, "B M D"], trust: Float[Tensor, "B M"]) -> Float[Tensor, "B M G"]:
-        """How much of the seen colour each Gaussian takes: as its token says, and no more than is trusted."""
-        return torch.sigmoid(self.gate(fused_tokens)) * trust[..., None]
-
     def forward(
-        self,
-        pictures: tuple[tuple[Float[Tensor, "B S 3 _h _w"], Float[Tensor, "B S 4 _u _v"]], ...],
-        places: Float[Tensor, "M G 3"],
+        self, kinds: tuple[Kind, ...], places: Float[Tensor, "M G 3"], normals: Float[Tensor, "M 3"],
         image_mask: Bool[Tensor, "B S"] | None,
-    ) -> tuple[Float[Tensor, "B M G 3"], Float[Tensor, "B M"], Float[Tensor, "B M D"]]:
-        """Colours (RGB), trust in [0, 1], additions to tokens.
+    ) -> tuple[Float[Tensor, "B M D"], Gathered]:  # fmt: skip
+        """Additions to tokens, and what `paint` needs.
 
         Args:
-            pictures: body images and face crops, each with its map of places (`known`).
-            places: of the Gaussians, on the canonical template, metres; the first axis is their anchors'.
+            places: where Gaussians begin, on the canonical template, metres; the first axis is their anchors'.
+            normals: of the anchors, unit.
             image_mask: False where a picture is padding.
         """
-        seen = [look_up(*kind, places) for kind in pictures]
-        colors = torch.cat([colors for colors, _ in seen], dim=1)  # [B R M G 3]
-        facts = torch.cat([facts for _, facts in seen], dim=1)  # [B R M 3]
-        kind = torch.cat([torch.full_like(facts[..., :1], float(i)) for i, (_, facts) in enumerate(seen)], dim=1)
-        distance, spacing, cover = facts.unbind(-1)
-        visible = cover.pow(4) * torch.exp(-(distance / NEAR).square())  # outlines show the background too
-        scores = self.score(torch.cat([2 * colors.flatten(-2) - 1, facts * facts.new_tensor([20.0, 20.0, 1.0]), kind], -1))
-        scores = scores[..., 0] + (visible + 1e-6).log()
+        colors, facts, distance, cover, weight = joined(
+            anchor_facts(*kind, places, normals, float(i)) for i, kind in enumerate(kinds)
+        )
+        facing = facts[..., 3]
+        visible = visibility(distance, cover[..., 0], facing)
+        hidden = self.read(torch.cat([2 * colors - 1, cover, facts], dim=-1))
+        scores = self.score(hidden)[..., 0]
         if image_mask is not None:
-            scores = scores.masked_fill(~image_mask.repeat(1, len(pictures))[..., None], -torch.inf)
-        belief = scores.softmax(dim=1)
+            padding = ~image_mask.repeat(1, len(kinds))[..., None]
+            scores, weight = scores.masked_fill(padding, -torch.inf), weight.masked_fill(padding, 0.0)
+        belief = (scores + (visible + 1e-6).log()).softmax(dim=1)
         pool = lambda values: (belief[..., None] * values).sum(1)  # noqa: E731
-        pooled = pool(colors.flatten(-2))
-        about = pool(torch.stack([visible, distance / NEAR, spacing * 20], dim=-1))
-        trust = about[..., 0]
-        tokens = self.inform(torch.cat([trust[..., None] * (2 * pooled - 1), about], dim=-1))
-        return pooled.unflatten(-1, (-1, 3)), trust, tokens
+        trust = pool(visible[..., None])
+        share = weight[..., None] / weight.sum(1, keepdim=True).clamp(min=1e-3)[..., None]
+        hull = (cover + 1 - weight[..., None]).amin(1).clamp(max=1)
+        about = [trust * (2 * pool(colors) - 1), trust, pool(distance[..., None] / NEAR), pool(0.3 / facts[..., 4:5].exp()),
+                 (share * cover).sum(1), hull, pool(hidden)]  # fmt: skip
+        return self.inform(torch.cat(about, dim=-1)), Gathered(scores, facing)
+
+    def paint(
+        self, kinds: tuple[Kind, ...], places: Float[Tensor, "B M G 3"], gathered: Gathered,
+        fused_tokens: Float[Tensor, "B M D"],
+    ) -> tuple[Float[Tensor, "B M G 3"], Float[Tensor, "B M G"]]:  # fmt: skip
+        """The colour that the pictures show at each Gaussian's place, RGB, and how much of it to take: as its token
+        says, and no more than is visible. Places are held still."""
+        colors, distance, cover = joined(gaussian_facts(*kind, places.detach()) for kind in kinds)
+        visible = visibility(distance, cover, gathered.facing[..., None])
+        belief = (gathered.scores[..., None] + (visible + 1e-6).log()).softmax(dim=1)
+        trust = (belief * visible).sum(1)
+        return (belief[..., None] * colors).sum(1), torch.sigmoid(self.gate(fused_tokens)) * trust
+
+
+def joined(looks: Iterable[tuple[Tensor, ...]]) -> Iterator[Tensor]:
+    """The facts of all kinds of pictures, one kind after another along the axis of pictures."""
+    return (torch.cat(parts, dim=1) for parts in zip(*looks))
+
+
+def visibility(
+    distance: Float[Tensor, "*batch"], cover: Float[Tensor, "*batch"], facing: Float[Tensor, "*#batch"]
+) -> Float[Tensor, "*batch"]:
+    """How likely a place is seen, 0 to 1: the picture shows that place and not another, is covered (outlines show the
+    background too), and looks at it from outside."""
+    return cover.pow(4) * torch.exp(-(distance / NEAR).square()) * torch.sigmoid(8 * facing + 1)
 
 
 @torch.no_grad()
-def look_up(
-    images: Float[Tensor, "B S 3 H W"], surface: Float[Tensor, "B S 4 h w"], places: Float[Tensor, "M G 3"]
-) -> tuple[Float[Tensor, "B S M G 3"], Float[Tensor, "B S M 3"]]:
-    """What each picture shows at places of the canonical template.
+def anchor_facts(
+    images: Float[Tensor, "B S 3 H W"], maps: Float[Tensor, "B S 5 h w"], seen: Seen, places: Float[Tensor, "M G 3"],
+    normals: Float[Tensor, "M 3"], kind: float,
+) -> tuple[Tensor, ...]:  # fmt: skip
+    """What each picture shows around each anchor.
 
-    Returns: colours; and of each group of places its distance from the nearest cell, metres, what neighbouring cells
-        are apart there, metres, and that cell's coverage.
+    Args:
+        kind: a number that tells these pictures from others.
+    Returns: colours [B S M 3G]; facts [B S M 7]: the place shown there less the anchor's, in units of 5 cm, facing,
+        logarithm of the picture's size, evidence, kind; distance of the two places [B S M], metres; coverage at
+        `HEIGHTS` [B S M K], 1 beyond the picture; weight of what a picture says [B S M].
     """
-    flat, maps = images.flatten(0, 1), surface.flatten(0, 1).float()
-    rows, columns = maps.shape[-2:]
-    nearest, distance = nearest_cells(maps.flatten(2), places.mean(1))
-    step = torch.arange(-1, 2, device=maps.device)
-    y, x = nearest // columns, nearest % columns
-    around_y, around_x = y[..., None] + step.repeat_interleave(3), x[..., None] + step.repeat(3)  # [N M 9]
-    inside = (around_y >= 0) & (around_y < rows) & (around_x >= 0) & (around_x < columns)
-    index = around_y.clamp(0, rows - 1) * columns + around_x.clamp(0, columns - 1)
-    cells = maps.flatten(2).gather(2, index.flatten(1)[:, None].expand(-1, 4, -1)).unflatten(2, index.shape[1:])
-    points, cover = cells[:, :3].movedim(1, -1), cells[:, 3] * inside  # [N M 9 3], [N M 9]
-    beside = cover[..., 1::2]  # the four that share a side with the nearest cell, which is number 4
-    apart = (points[..., 1::2, :] - points[..., 4:5, :]).norm(dim=-1)
-    spacing = ((apart * beside).sum(-1) / beside.sum(-1).clamp(min=1e-3)).clamp(*SPACING)
-    square = (places[None, :, :, None] - points[:, :, None]).square().sum(-1)  # [N M G 9]
-    weight = (-square / (0.5 * spacing.square()[..., None, None]) + (cover[:, :, None] + 1e-6).log()).softmax(dim=-1)
-    shift = torch.stack([weight @ step.repeat(3).float(), weight @ step.repeat_interleave(3).float()], dim=-1)
-    at = torch.stack([x, y], dim=-1)[:, :, None] + 0.5 + shift  # cells
-    size = at.new_tensor([flat.shape[-1] / CELL, flat.shape[-2] / CELL])
-    colors = F.grid_sample(flat.float(), 2 * at / size - 1, align_corners=False, padding_mode="border")
-    facts = torch.stack([distance, spacing, cover[..., 4]], dim=-1)
-    return colors.movedim(1, -1).unflatten(0, images.shape[:2]), facts.unflatten(0, images.shape[:2])
+    affine, points = seen.affine, places.mean(1)
+    colors = sample(images, seen_at(affine[..., None, :, :], places))
+    heights = points[:, None] + normals[:, None] * points.new_tensor(HEIGHTS)[:, None]
+    at = seen_at(affine[..., None, :, :], heights)
+    cover = torch.where(inside(at), sample(maps[:, :, 3:4], at)[..., 0], 1.0)
+    at = seen_at(affine, points)[..., None, :]
+    away = sample(maps[:, :, :3], at)[..., 0, :] - points
+    distance = torch.where(inside(at)[..., 0], away.norm(dim=-1), 1.0)
+    forward, size = look(affine)
+    facing = -(forward * normals).sum(-1)
+    facts = torch.cat([(away / NEAR).clamp(-3, 3), torch.stack(
+        [facing, size.clamp(min=1e-3).log(), torch.log1p(seen.evidence) / 3, torch.full_like(facing, kind)], dim=-1)],
+        dim=-1)  # fmt: skip
+    weight = seen.evidence / (seen.evidence + ENOUGH)
+    return colors.flatten(-2), facts, distance, cover, weight
 
 
-def nearest_cells(
-    cells: Float[Tensor, "N 4 K"], points: Float[Tensor, "M 3"]
-) -> tuple[Int[Tensor, "N M"], Float[Tensor, "N M"]]:
-    """Of each map the covered cell whose place is nearest to each point, and how far it is, metres."""
-    found = []
-    for some in cells.split(max(1, AT_ONCE // (cells.shape[-1] * len(points)))):
-        places, away = some[:, :3], 1 - some[:, 3:]  # what is not covered counts as 1 m away
-        least = places.square().sum(1, keepdim=True) + away
-        found.append(torch.baddbmm(least, points.expand(len(some), -1, -1), places, alpha=-2).min(dim=-1))
-    least, index = (torch.cat([getattr(part, name) for part in found]) for name in ("values", "indices"))
-    return index, (least + points.square().sum(-1)).clamp(min=0).sqrt()
+@torch.no_grad()
+def gaussian_facts(
+    images: Float[Tensor, "B S 3 H W"], maps: Float[Tensor, "B S 5 h w"], seen: Seen, places: Float[Tensor, "B M G 3"]
+) -> tuple[Tensor, ...]:
+    """Of each picture and Gaussian: colour [B S M G 3], distance of the place shown there, metres, and coverage."""
+    at = seen_at(seen.affine[..., None, :, :], places[:, None])
+    shown, cover = sample(maps[:, :, :4], at).split((3, 1), dim=-1)
+    return sample(images, at), (shown - places[:, None]).norm(dim=-1), cover[..., 0] * inside(at)
+
+
+def inside(at: Float[Tensor, "*batch 2"]) -> Bool[Tensor, "*batch"]:
+    """Whether fractions of a picture's sides lie in it."""
+    return ((at > 0) & (at < 1)).all(-1)
+
+
+def sample(
+    pictures: Float[Tensor, "B S c h w"], at: Float[Tensor, "B S M K 2"]
+) -> Float[Tensor, "B S M K c"]:
+    """Bilinear values at fractions of a picture's sides; beyond its edge, those at the edge."""
+    values = F.grid_sample(pictures.flatten(0, 1).float(), 2 * at.flatten(0, 1) - 1, align_corners=False, padding_mode="border")
+    return values.movedim(1, -1).unflatten(0, pictures.shape[:2])

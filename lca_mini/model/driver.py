@@ -2,7 +2,7 @@
 
 Enters: a model and an avatar once, then one `DrivingSignal` a call. Leaves: posed `Gaussians` in buffers that the next
 call overwrites. Part of the paper: eq. 9 and skinning, whose rate is its 586 frames a second. What differs from
-`LCA.drive`: no gradients, no allocation a frame, and on CUDA one graph launch a call, without the host ever waiting.
+`LCA.drive`: no gradients, no allocation a frame, and on CUDA one graph launch a call, which the host never waits for.
 
 Kernels: "numba" (CPU), "triton" (CUDA), and "torch", which is `LCA.drive` itself, on CUDA captured in a graph. "auto"
 takes the first that fits the device; a model without correction branch is driven by "torch". Nothing is replaced
@@ -17,11 +17,12 @@ import torch
 
 from lca_mini.model.drive_plan import JOINTS, PACKED, make_plan, pack, unpack
 from lca_mini.model.lca import LCA
+from lca_mini.recorded import record
 from lca_mini.types import Avatar, DrivingSignal, Gaussians
 
 KERNELS = ("numba", "triton", "torch")
 PRECISIONS = ("float32", "float16", "bfloat16")
-WARM_UP = 3  # calls before a graph is captured: they compile kernels and choose cuBLAS's
+STAGED = 4  # signals on their way to the GPU at a time
 
 
 class TorchKernels:
@@ -37,6 +38,24 @@ class TorchKernels:
     def run(self) -> None:
         """packed to gaussians."""
         self.gaussians = self.model.drive(self.avatar, unpack(self.packed)).map(lambda t: t.contiguous())
+
+
+class Staging:
+    """Signals from the host: pinned rows in turn, so that none is overwritten while the GPU still copies it."""
+
+    def __init__(self, packed: torch.Tensor) -> None:
+        self.rows = [torch.empty(packed.shape, dtype=packed.dtype, pin_memory=True) for _ in range(STAGED)]
+        self.copied = [torch.cuda.Event() for _ in self.rows]
+        self.turn = 0
+
+    def send(self, parts: list[torch.Tensor], packed: torch.Tensor) -> None:
+        """Queue one copy; the parts may change afterwards."""
+        self.turn = (self.turn + 1) % STAGED
+        row, copied = self.rows[self.turn], self.copied[self.turn]
+        copied.synchronize()  # at once, save where the host is STAGED frames ahead
+        torch.cat(parts, dim=-1, out=row)
+        packed.copy_(row, non_blocking=True)
+        copied.record()
 
 
 class Driver:
@@ -79,7 +98,8 @@ class Driver:
 
                 self.runner = NumbaKernels(make_plan(model, avatar, frames))
             if on_cuda:
-                self.capture()
+                self.staging = Staging(self.runner.packed)
+                self.graph, _ = record(self.work)
             else:
                 self.work()
 
@@ -88,19 +108,6 @@ class Driver:
         self.runner.run()
         if self.then is not None:
             self.then(self.runner.gaussians)
-
-    def capture(self) -> None:
-        """Warm up on a side stream, as captures ask for, then record one call."""
-        current, side = torch.cuda.current_stream(), torch.cuda.Stream()
-        side.wait_stream(current)
-        with torch.cuda.stream(side):
-            for _ in range(WARM_UP):
-                self.work()
-        current.wait_stream(side)
-        torch.cuda.synchronize()
-        self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph):
-            self.work()
 
     @torch.no_grad()
     def __call__(self, signal: DrivingSignal) -> Gaussians:
@@ -124,8 +131,11 @@ class Driver:
         if sum(part.shape[-1] for part in parts) != packed.shape[-1]:
             raise ValueError(f"an expression code of {signal.expression.shape[-1]} numbers does not fit this model's of "
                              f"{packed.shape[-1] - PACKED['expression'].start}")
-        if signal.pose.device == packed.device and all(part.dtype == packed.dtype for part in parts):
+        same, here = all(part.dtype == packed.dtype for part in parts), signal.pose.device
+        if same and here == packed.device:
             torch.cat(parts, dim=-1, out=packed)
+        elif same and packed.is_cuda and here.type == "cpu":
+            self.staging.send(parts, packed)
         else:
             packed.copy_(torch.cat(parts, dim=-1), non_blocking=True)
 

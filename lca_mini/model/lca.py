@@ -23,13 +23,14 @@ from lca_mini.body import bone_transforms, rest_joints, sample_anchors, with_gaz
 from lca_mini.body.lbs import blend_transforms, carry_gaussians
 from lca_mini.config import Config
 from lca_mini.model.checks import check_images
-from lca_mini.model.decoder import CanonicalBranch, CorrectionBranch, apply_offsets
+from lca_mini.model.decoder import CanonicalBranch, CorrectionBranch, Paint, apply_offsets
 from lca_mini.model.detail import Detail
 from lca_mini.model.encoders import make_encoder
 from lca_mini.model.expression import ActionMap, ExpressionEncoder
 from lca_mini.model.face_finder import FaceFinder
 from lca_mini.model.light import LightHead, posed_normals, shade_factor
-from lca_mini.model.surface import Placement, SurfaceFinder, known, patch_cells
+from lca_mini.model.projection import BodyProjection
+from lca_mini.model.surface import Placement, SurfaceFinder, known, mean_place, patch_cells
 from lca_mini.model.tokens import GeometryTokens, ImageTokens
 from lca_mini.model.transformer import Transformer
 from lca_mini.types import Avatar, DrivingSignal, GaussianOffsets, Gaussians, Movable
@@ -50,7 +51,7 @@ class Reconstruction(Movable):
     avatar: Avatar
     offsets: Float[Tensor, "B N 3"]
     betas: Float[Tensor, "B K"]
-    found: tuple[Float[Tensor, "B S 4 _h _w"], ...] | None
+    found: tuple[Float[Tensor, "B S 5 _h _w"], ...] | None
     canonical_posed: Gaussians
     posed: Gaussians
     corrections: GaussianOffsets | None
@@ -79,6 +80,7 @@ class LCA(nn.Module):
             self.surface_finder = SurfaceFinder(config.finder_channels)
             self.placement = Placement(width, config.heads, config.mlp_ratio, config.finder_blocks)
             self.detail = Detail(width, per_anchor)
+            self.projection = BodyProjection(anchors, body.joint_template)
         self.geometry_tokens = GeometryTokens(config.frequencies, width)
         self.transformer = Transformer(config.layers, width, config.heads, config.mlp_ratio, config.fusion)
         self.canonical_branch = CanonicalBranch(width, per_anchor, anchors.normals, anchors.spacing)
@@ -178,16 +180,14 @@ class LCA(nn.Module):
         face_images: Float[Tensor, "B S 3 h w"],
         image_mask: Bool[Tensor, "B S"] | None,
         betas: Float[Tensor, "B K"] | None,
-    ) -> tuple[Avatar, Float[Tensor, "B K"], tuple[Float[Tensor, "B S 4 _h _w"], ...] | None]:
+    ) -> tuple[Avatar, Float[Tensor, "B K"], tuple[Float[Tensor, "B S 5 _h _w"], ...] | None]:
         """`encode` without its checks; the predicted betas, which it makes in any case; what `SurfaceFinder` found."""
-        fused_tokens, seen, found = self.fuse(images, face_images, image_mask)
+        fused_tokens, paint, found = self.fuse(images, face_images, image_mask)
         with torch.autocast(images.device.type, enabled=False):
             mean_token = fused_tokens.mean(dim=1)
             predicted, light = self.betas_head(mean_token), self.light_head(mean_token)
             betas = predicted if betas is None else betas
-            if seen is not None:
-                seen = (seen[0], self.detail.share(fused_tokens, seen[1]))
-            canonical = self.canonical_branch(fused_tokens, self.anchors_of(betas), seen)
+            canonical = self.canonical_branch(fused_tokens, self.anchors_of(betas), paint and paint(fused_tokens))
             token_features = fused_tokens[..., :0]
             if self.correction_branch is not None:
                 token_features = self.correction_branch.token_half(fused_tokens)
@@ -198,25 +198,32 @@ class LCA(nn.Module):
         images: Float[Tensor, "B S 3 H W"],
         face_images: Float[Tensor, "B S 3 h w"],
         image_mask: Bool[Tensor, "B S"] | None,
-    ) -> tuple[Float[Tensor, "B M D"], tuple[Tensor, Tensor] | None, tuple[Float[Tensor, "B S 4 _h _w"], ...] | None]:
-        """Tokens of pictures and anchors through the transformer; what `Detail` saw; what `SurfaceFinder` found."""
+    ) -> tuple[
+        Float[Tensor, "B M D"], Callable[[Tensor], Paint] | None, tuple[Float[Tensor, "B S 5 _h _w"], ...] | None
+    ]:  # fmt: skip
+        """Tokens of pictures and anchors through the transformer; what makes `Detail`'s second look of them; what
+        `SurfaceFinder` found."""
         encoder, kinds, streams, grids = self.image_encoder, (images, face_images), [], []
         for pictures in kinds:
             streams.append(encoder(pictures.flatten(0, 1)).unflatten(0, pictures.shape[:2]))
             grids.append(encoder.grid(*pictures.shape[-2:]))
         image_tokens, geometry_tokens = self.image_tokens(*streams, *grids), self.geometry_tokens(self.anchors.points)
-        segments, seen, found = tuple(rows * columns for rows, columns in grids), None, None
+        segments, paint, found = tuple(rows * columns for rows, columns in grids), None, None
         if self.surface_finder is not None:
             found = tuple(self.surface_finder(pictures) for pictures in kinds)
             with torch.autocast(images.device.type, enabled=False):
                 maps = tuple(known(each) for each in found)
-                places = self.anchors.points[:, None] + self.canonical_branch.spread
-                colors, trust, more = self.detail(tuple(zip(kinds, maps)), places, image_mask)
-                seen = (colors, trust)
-            cells = torch.cat([patch_cells(each, grid) for each, grid in zip(maps, grids)], dim=2)
-            image_tokens = self.placement(image_tokens, cells, segments)
+                seen, affines = zip(*(self.projection.seen(each) for each in maps))
+                shown, anchors = tuple(zip(kinds, maps, seen)), self.anchors.points[:, None]
+                more, gathered = self.detail(
+                    shown, anchors + self.canonical_branch.spread, self.anchors.normals, image_mask
+                )
+                paint = lambda tokens: lambda offsets: self.detail.paint(shown, anchors + offsets, gathered, tokens)  # noqa: E731
+                cells = [patch_cells(each, grid) for each, grid in zip(maps, grids)]
+                towards = [self.projection.towards(*pair) for pair in zip(affines, (mean_place(c) for c in cells))]
+            image_tokens = self.placement(image_tokens, torch.cat(cells, dim=2), torch.cat(towards, dim=2), segments)
             geometry_tokens = geometry_tokens + more
-        return self.transformer(image_tokens, geometry_tokens, segments, image_mask).float(), seen, found
+        return self.transformer(image_tokens, geometry_tokens, segments, image_mask).float(), paint, found
 
     def correct(self, avatar: Avatar, signal: DrivingSignal) -> GaussianOffsets | None:
         """What the correction branch adds in these frames; None without one."""

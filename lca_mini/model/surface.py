@@ -8,11 +8,14 @@ beside the model from `Sample.surface`, where it is known. What differs from the
 
 from __future__ import annotations
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lca_mini.model.projection import SURE
 from lca_mini.model.tokens import positional_encoding
 from lca_mini.model.transformer import Block, in_stream
 from lca_mini.types import CELL
@@ -20,6 +23,7 @@ from lca_mini.types import CELL
 CELLS = 2  # a patch is told CELLS x CELLS places
 FREQUENCIES = 6  # of the encoding of a place: the shortest wave is 6 cm long
 GROUPS = 8
+LEAST_AND_MOST = (math.log(0.003), math.log(0.5))  # of the logarithm of an expected error, metres
 
 
 class Residual(nn.Module):
@@ -49,10 +53,13 @@ class SurfaceFinder(nn.Module):
         self.widen = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in zip(widths, widths[1:]))
         self.up = nn.ModuleList(Residual(width) for width in widths[:-1])
         self.norm = nn.GroupNorm(GROUPS, channels)
-        self.find = nn.Conv2d(channels, 4, 1)
+        self.find = nn.Conv2d(channels, 5, 1)
+        with torch.no_grad():
+            self.find.bias[4] = math.log(SURE)
 
-    def forward(self, images: Float[Tensor, "*batch 3 H W"]) -> Float[Tensor, "*batch 4 h w"]:
-        """Points (x, y, z, metres, canonical template) and the logit of coverage, float32; a cell every `CELL` pixels."""
+    def forward(self, images: Float[Tensor, "*batch 3 H W"]) -> Float[Tensor, "*batch 5 h w"]:
+        """A cell every `CELL` pixels, float32: point (x, y, z, metres, canonical template), logit of coverage, and the
+        logarithm of the point's expected error, metres."""
         height, width = images.shape[-2:]
         flat = F.pad(images.flatten(0, -4) - 1, (0, -width % CELL, 0, -height % CELL))  # white is zero
         features, levels = self.stem(flat.to(memory_format=torch.channels_last)), []
@@ -72,15 +79,17 @@ class Placement(nn.Module):
     def __init__(self, width: int, heads: int, mlp_ratio: float, blocks: int) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(Block(width, heads, mlp_ratio) for _ in range(blocks))
-        self.place = nn.Linear(CELLS**2 * (3 + 6 * FREQUENCIES + 1), width)
+        self.place = nn.Linear(CELLS**2 * (3 + 6 * FREQUENCIES + 1) + 3, width)
 
     def forward(
-        self, image_tokens: Float[Tensor, "B S P D"], cells: Float[Tensor, "B S P Q 4"], segments: tuple[int, ...]
-    ) -> Float[Tensor, "B S P D"]:
+        self, image_tokens: Float[Tensor, "B S P D"], cells: Float[Tensor, "B S P Q 4"],
+        towards: Float[Tensor, "B S P 3"], segments: tuple[int, ...],
+    ) -> Float[Tensor, "B S P D"]:  # fmt: skip
         """Tokens that know their place.
 
         Args:
             cells: of each patch, as `patch_cells` makes them of `known`.
+            towards: which way the camera looks at each patch, canonical axes.
             segments: how many of the P patches belong to the body image, and how many to the face crop.
         """
         tokens = in_stream(image_tokens).flatten(0, 1)
@@ -88,29 +97,43 @@ class Placement(nn.Module):
             tokens = block(tokens, segments=segments)
         points, covered = cells[..., :3], cells[..., 3:]
         place = torch.cat([positional_encoding(points, FREQUENCIES) * covered, covered], dim=-1)
-        return tokens.unflatten(0, image_tokens.shape[:2]) + self.place(place.flatten(-2))
+        place = torch.cat([place.flatten(-2), towards * covered.mean(-2)], dim=-1)
+        return tokens.unflatten(0, image_tokens.shape[:2]) + self.place(place)
 
 
-def known(found: Float[Tensor, "*batch 4 h w"]) -> Float[Tensor, "*batch 4 h w"]:
-    """A found map as the rest of the model sees it: coverage for its logit, and held still, since places are learned
-    from `surface_loss` alone, not bent to whatever colours ask."""
-    points, logits = found.detach().split((3, 1), dim=-3)
-    return torch.cat([points, logits.sigmoid()], dim=-3)
+def known(found: Float[Tensor, "*batch 5 h w"]) -> Float[Tensor, "*batch 5 h w"]:
+    """A found map as the rest of the model sees it: coverage and error for their logit and logarithm, and held still,
+    since places are learned from `surface_loss` alone, not bent to whatever colours ask."""
+    points, logits, errors = found.detach().split((3, 1, 1), dim=-3)
+    return torch.cat([points, logits.sigmoid(), errors.clamp(*LEAST_AND_MOST).exp()], dim=-3)
 
 
-def patch_cells(surface: Float[Tensor, "*batch 4 h w"], grid: tuple[int, int]) -> Float[Tensor, "*batch P Q 4"]:
+def patch_cells(surface: Float[Tensor, "*batch k h w"], grid: tuple[int, int]) -> Float[Tensor, "*batch P Q 4"]:
     """A map of places at CELLS x CELLS places of each patch of a grid (rows, columns): point and coverage."""
-    rows, columns = grid
-    weighted = torch.cat([surface[..., :3, :, :] * surface[..., 3:, :, :], surface[..., 3:, :, :]], dim=-3)
+    (rows, columns), covered = grid, surface[..., 3:4, :, :]
+    weighted = torch.cat([surface[..., :3, :, :] * covered, covered], dim=-3)
     cells = F.adaptive_avg_pool2d(weighted.flatten(0, -4), (CELLS * rows, CELLS * columns))
     cells = torch.cat([cells[:, :3] / cells[:, 3:].clamp(min=1e-4), cells[:, 3:]], dim=1)
     cells = cells.unflatten(2, (rows, CELLS)).unflatten(4, (columns, CELLS)).permute(0, 2, 4, 3, 5, 1)
     return cells.flatten(3, 4).flatten(1, 2).unflatten(0, surface.shape[:-3])
 
 
-def surface_loss(found: Float[Tensor, "*batch 4 h w"], true: Float[Tensor, "*batch 4 h w"]) -> Float[Tensor, ""]:
-    """Distance of the places, metres, where something is covered, plus a tenth of the cross-entropy of coverage."""
+def mean_place(cells: Float[Tensor, "*batch Q 4"]) -> Float[Tensor, "*batch 3"]:
+    """The place of a patch, as far as it is covered."""
+    points, covered = cells.split((3, 1), dim=-1)
+    return (points * covered).sum(-2) / covered.sum(-2).clamp(min=1e-4)
+
+
+def surface_loss(
+    found: Float[Tensor, "*batch 5 h w"], true: Float[Tensor, "*batch 4 h w"]
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    """How wrong places are, and how wrong their expected errors.
+
+    Returns: distance, metres, where something is covered, plus a tenth of the cross-entropy of coverage; and the negative
+        logarithm of the likelihood of these distances, held still, under Laplace's distribution.
+    """
     weight = true[..., 3, :, :]
-    distance = (found[..., :3, :, :] - true[..., :3, :, :]).abs().sum(-3)
-    distance = (distance * weight).sum() / weight.sum().clamp(min=1)
-    return distance + 0.1 * F.binary_cross_entropy_with_logits(found[..., 3, :, :], weight)
+    distance, errors = (found[..., :3, :, :] - true[..., :3, :, :]).abs().sum(-3), found[..., 4, :, :].clamp(*LEAST_AND_MOST)
+    surprise = distance.detach() / errors.exp() + errors
+    mean = lambda values: (values * weight).sum() / weight.sum().clamp(min=1)  # noqa: E731
+    return mean(distance) + 0.1 * F.binary_cross_entropy_with_logits(found[..., 3, :, :], weight), mean(surprise)

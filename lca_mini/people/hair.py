@@ -71,7 +71,9 @@ def curtain(body: Piece, rows: int = 18, columns: int = 33) -> tuple[Piece, Floa
 def _fall(t: Tensor, s: Tensor) -> Tensor:
     """The curtain's surface: t from the top of the head down, s from one side round the back to the other."""
     around = s * math.radians(118)  # 0 is the back
-    y = 0.765 - 0.385 * t
+    uneven = 0.035 * torch.sin(9.7 * s + 0.6) + 0.025 * torch.sin(23.0 * s)  # locks end where they end
+    layers = 1 - 0.30 * smoothstep(0.62, 1.0, s.abs()) - 0.10 * s.square() + uneven  # shorter beside the face
+    y = 0.765 - 0.385 * t * layers
     side, back = around.sin(), around.cos()
     half_width = 0.082 + 0.014 * smoothstep(0.75, 0.68, y)
     depth = (

@@ -25,7 +25,7 @@ _CHANCES = {  # of HAIRDOS, for men and women
     0: (0.09, 0.16, 0.38, 0.22, 0.08, 0.02, 0.02, 0.01, 0.02),
     1: (0.01, 0.02, 0.10, 0.08, 0.07, 0.24, 0.24, 0.13, 0.11),
 }
-_HAIR = ((12, 10, 9), (30, 22, 18), (58, 40, 28), (96, 66, 42), (140, 104, 66), (196, 160, 108), (150, 66, 30))
+_HAIR = ((30, 25, 23), (42, 31, 25), (58, 40, 28), (96, 66, 42), (140, 104, 66), (196, 160, 108), (150, 66, 30))
 _SHARES = (0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 4, 4, 5, 5, 6)  # how common each is
 _DYED = ((160, 40, 60), (60, 80, 150), (200, 110, 150), (50, 120, 110))
 _IRIS = ((52, 30, 16), (82, 50, 24), (116, 84, 42), (84, 104, 62), (92, 122, 146), (122, 138, 148))
@@ -106,7 +106,7 @@ def looks_of(seeds: Int[Tensor, " B"], traits: Traits) -> Looks:
     fair = (traits.ancestry[:, 2] * 1.25 - 0.1).clamp(0, 1)
     shade = torch.where(u[:, 3] < fair, u[:, 4] * 15.99, u[:, 4] * 4.5).long()
     hair = srgb_to_linear(torch.tensor(_HAIR, dtype=torch.float32)[torch.tensor(_SHARES)[shade]] / 255)
-    grey = (((old * 1.25 + 0.25 * n[:, 2]).clamp(0, 1)) * (u[:, 5] < 0.75))[:, None]
+    grey = ((1.7 * old - 0.45 + 0.2 * n[:, 2]).clamp(0, 1) * (u[:, 5] < 0.75))[:, None]  # half at 60 years
     silver = srgb_to_linear(torch.tensor([168.0, 166, 164]) / 255) * (0.75 + 0.5 * u[:, 6:7])
     natural = hair * (1 - grey) + silver * grey
     dyed = (u[:, 7] < 0.05)[:, None]
@@ -122,8 +122,8 @@ def looks_of(seeds: Int[Tensor, " B"], traits: Traits) -> Looks:
     curly = traits.ancestry[:, 0] > 0.5
     hairdo = torch.where((hairdo == 4) & ~curly, 3, hairdo)
     hairdo = torch.where((hairdo >= 5) & curly & (u[:, 13] < 0.35), 4, hairdo)
-    depth = torch.tensor([(0, 0), (0.004, 0.003), (0.016, 0.008), (0.030, 0.015), (0.055, 0.042), (0.020, 0.012),
-                          (0.020, 0.012),
+    depth = torch.tensor([(0, 0), (0.004, 0.003), (0.016, 0.008), (0.030, 0.015), (0.055, 0.042), (0.020, 0.005),
+                          (0.020, 0.005),
                           (0.010, 0.007), (0.010, 0.007)])[hairdo] * (0.8 + 0.5 * u[:, 14:15])  # fmt: skip
     curl = torch.where(curly, 0.6 + 0.4 * u[:, 15], (u[:, 15] - 0.65).clamp(min=0) * 1.6)
     recede = torch.where(female, torch.zeros(count), (old * u[:, 16] * 1.1 + 0.25 * (u[:, 17] < 0.2)).clamp(0, 1))
@@ -151,6 +151,7 @@ def looks_of(seeds: Int[Tensor, " B"], traits: Traits) -> Looks:
     palette, pattern, scale = _outfit(u[:, 31:56], dress)
     extras = extras_of(seeds, female, dress, old, hairdo, u[:, 59], curl, u[:, 61])
     pattern = new_patterns(seeds, pattern, PATTERNS, dress)
+    palette = _unstained(palette, pattern)
     pattern[:, 0] = torch.where((extras.layer > 0) & (pattern[:, 0] >= PATTERNS.index("letters")), 0, pattern[:, 0])
     lengths[:, :2] = _layered(lengths[:, :2], extras.layer, u[:, 24])
     lengths[:, 4] = torch.where((lengths[:, 4] < -0.6) & (u[:, 26] < 0.4), -0.76, lengths[:, 4])  # as long as there is
@@ -199,6 +200,14 @@ def _outfit(u: Tensor, dress: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     )
     pattern = torch.stack([of_top, of_legs, of_skirt, torch.zeros_like(of_top)], 1)
     return palette.clamp(0.004, 0.9), pattern, 0.7 + 0.8 * u[:, 13:17]
+
+
+def _unstained(palette: Tensor, pattern: Tensor) -> Tensor:
+    """A print of red and light blots looks like blood on cloth; its red is blue instead."""
+    red = palette[..., 0] > 3 * palette[..., 1:].amax(-1)
+    pale = (palette.amin(-1) > 0.25).any(2, keepdim=True)
+    stained = red & pale & (pattern == PATTERNS.index("print"))[..., None]
+    return torch.where(stained[..., None], palette.flip(-1), palette)
 
 
 def _tone(melanin: Tensor) -> Tensor:

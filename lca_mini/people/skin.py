@@ -146,13 +146,18 @@ def _hair_there(
 ) -> tuple[Tensor, Tensor, Tensor]:
     shade, tilt, lines = _strand_shade(looks, who, at)
     wisps = 0.006 * lines + 0.003 * tilt[:, 1]
-    on_scalp = smoothstep(-0.004, 0.006, height + wisps) * (height > -0.02)
+    hairs = noise(2.6 * strands(at) + looks.phase[who])  # single ones, under a millimetre, of uneven length
+    fringe = looks.recede[who] < 0
+    ends = torch.where(fringe, 0.004 * lines + 0.006 * hairs[:, 3], 0.002 * lines + 0.004 * hairs[:, 3])
+    soft = torch.where(fringe, 0.004, 0.009) * (1 - 0.6 * looks.curl[who])
+    on_scalp = smoothstep(-soft, soft, height - 0.001 + ends * (1 - 0.6 * looks.curl[who])) * (height > -0.02)
     shaved = (
         smoothstep(-0.003, 0.008, height + 0.3 * wisps) * 0.30 * (1 - looks.grown[who]) * (1 - 0.7 * looks.age[who])
     )
     buzz = (looks.hairdo[who] == 1).float()
     cover = on_scalp * looks.grown[who] * (1 - 0.22 * buzz)
-    full = smoothstep(-0.002, 0.007, jaw + wisps) * (looks.beard[who, 1] > 0) * (0.55 + 0.45 * looks.beard[who, 1])
+    full = smoothstep(-0.005, 0.008, jaw + 0.002 * lines + 0.003 * hairs[:, 3])
+    full = full * (looks.beard[who, 1] > 0) * (0.55 + 0.45 * looks.beard[who, 1])
     stubble = smoothstep(-0.004, 0.008, jaw) * looks.beard[who, 0] * (0.45 + 0.25 * lines)
     own = torch.where((jaw > height)[:, None], looks.whiskers[who], looks.hair[who])
     color = own * shade[:, None]

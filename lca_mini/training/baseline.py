@@ -12,9 +12,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from lca_mini.body import Body, with_gaze
-from lca_mini.body.template import posed_vertices
-from lca_mini.capture.rasterizer import rasterize
+from lca_mini.body import Body
+from lca_mini.training.regions import owners
 from lca_mini.types import Sample
 
 PARTS: dict[str, tuple[int, ...]] = {
@@ -24,21 +23,13 @@ PARTS: dict[str, tuple[int, ...]] = {
 WHITE = 0.995  # a channel below it is the person: references come without masks
 
 
-def part_map(body: Body, sample: Sample) -> Int[Tensor, "B T H W"]:
-    """Which of `PARTS` of the bare template each target pixel sees; -1 for none."""
-    pose = with_gaze(sample.pose, sample.gaze)
-    betas = sample.betas[:, None].expand(*pose.shape[:2], -1)
-    vertices = posed_vertices(body, betas, pose, sample.transl, sample.actions).flatten(0, 1)
-    cameras = sample.cameras
-    seen = rasterize(
-        vertices, body.faces, cameras.viewmats.flatten(0, 2), cameras.Ks.flatten(0, 2), cameras.height, cameras.width
-    ).face
-    owner = body.skin_weights[body.faces].mean(1).argmax(1)
+def part_map(body: Body, seen: Int[Tensor, "B T H W"]) -> Int[Tensor, "B T H W"]:
+    """Which of `PARTS` of the bare template each target pixel sees; -1 for none. seen: of `regions.template_seen`."""
+    owner = owners(body)
     part_of_joint = torch.zeros(body.skin_weights.shape[1], dtype=torch.long, device=owner.device)
     for index, joints in enumerate(PARTS.values()):
         part_of_joint[list(joints)] = index
-    parts = torch.where(seen >= 0, part_of_joint[owner][seen.clamp(min=0)], -1)
-    return parts.unflatten(0, pose.shape[:2])
+    return torch.where(seen >= 0, part_of_joint[owner][seen.clamp(min=0)], -1)
 
 
 def reference_colour(sample: Sample) -> Float[Tensor, "B 3"]:
@@ -69,8 +60,10 @@ def part_colours(parts: Int[Tensor, "B T H W"], sample: Sample) -> Float[Tensor,
     return torch.stack(colours, dim=1)
 
 
-def baselines(body: Body, sample: Sample) -> tuple[Float[Tensor, "B T 3 H W"], Float[Tensor, "B T 3 H W"]]:
-    """The targets painted in one colour, and in one colour a part."""
-    parts = part_map(body, sample)
+def baselines(
+    body: Body, sample: Sample, seen: Int[Tensor, "B T H W"]
+) -> tuple[Float[Tensor, "B T 3 H W"], Float[Tensor, "B T 3 H W"]]:
+    """The targets painted in one colour, and in one colour a part. seen: of `regions.template_seen`."""
+    parts = part_map(body, seen)
     plain = reference_colour(sample)[:, None].expand(-1, len(PARTS), -1)
     return painted(parts, plain), painted(parts, part_colours(parts, sample))

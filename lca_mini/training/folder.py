@@ -29,25 +29,43 @@ def check_folder(settings: TrainSettings) -> Path:
         raise ValueError(f"the folder {str(out)!r} cannot be written ({error}); choose another one") from None
     if settings.resume:
         began = read_about(out)["settings"]
-        for name in ("stage", "preset", "seed", "batch", "data", "people", "references", "targets", "echo"):
-            if began[name] != getattr(settings, name):
+        for name in ("stage", "preset", "seed", "batch", "data", "people", "references", "targets", "echo", "studio_people",
+                     "dual_branch", "fusion", "finder", "face_crops"):
+            if began.get(name, getattr(settings, name)) != getattr(settings, name):
                 raise ValueError(f"the run in {str(out)!r} was begun with {name} = {began[name]!r}; resume with that")
     elif (out / NAME).exists():
         raise ValueError(f"the folder {str(out)!r} holds a run already; resume it, or choose another folder")
     return out
 
 
+def open_board(settings: TrainSettings, out: Path) -> Any:
+    """A writer for TensorBoard, None where nobody asked. Raises: ValueError where TensorBoard is not installed."""
+    if not settings.tensorboard:
+        return None
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise ValueError("TensorBoard is not installed: pip install tensorboard, or train without it") from None
+    return SummaryWriter(str(out / "tensorboard"))
+
+
 def log_line(
     out: Path, window: Window, step: int, optimizer: torch.optim.Optimizer, progress: float, seconds: float,
-    people: int, write: bool,
+    people: int, write: bool, board: Any = None,
 ) -> dict[str, Any]:
-    """Means over the steps since the last line, written to `log.jsonl`; this is where the device is waited for."""
+    """Means over the steps since the last line, written to `log.jsonl` and to `board`, if any; this is where the device is
+    waited for."""
     rates = [group["lr"] for group in optimizer.param_groups]
     line = {"step": step, "seconds": round(seconds, 2), "progress": round(progress, 4), "lr": max(rates)}
     line |= window.close(people)
     if write:
         with (out / "log.jsonl").open("a") as log:
             log.write(json.dumps(line) + "\n")
+    if board is not None:
+        for name, value in line.items():
+            if name != "step" and value is not None:
+                board.add_scalar(name, value, step)
+        board.flush()
     return {key: value for key, value in line.items() if key in ("loss", "psnr", "people_per_s", "lr")}
 
 

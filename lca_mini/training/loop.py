@@ -3,7 +3,8 @@
 Enters: `TrainSettings`. Leaves: in their folder `model.safetensors` (averaged weights, bfloat16, ready for `load`),
 `state/` (everything a resume needs), `log.jsonl`, previews and `summary.json`. Part of the paper: the two
 stages. What differs from the paper: people are filmed on the fly; a run may be bounded by minutes, and the schedule
-follows whichever of steps and minutes is further on. A killed and resumed run bounded by steps equals an uninterrupted
+follows whichever of steps and minutes is further on; a call may stop after some minutes of its own, to be resumed
+(`at_once`). A killed and resumed run bounded by steps equals an uninterrupted
 one. A step whose gradient is not finite changes nothing and is counted; too many of them end the run.
 """
 
@@ -24,11 +25,12 @@ from lca_mini.data.stream import Cast, Film
 from lca_mini.export import save_png
 from lca_mini.model import LCA, build, load
 from lca_mini.render import choose_backend
-from lca_mini.training.folder import check_folder, log_line, save_weights, write_summary
+from lca_mini.training.folder import check_folder, log_line, open_board, save_weights, write_summary
 from lca_mini.training.optim import Average, make_optimizer, rate_factor, set_rate, skip_where
 from lca_mini.training.perceptual import perceptual
 from lca_mini.training.settings import TrainSettings
 from lca_mini.training.sheet import sheet_of
+from lca_mini.training.shown import without_faces
 from lca_mini.training.source import people_of
 from lca_mini.training.state import load_state, save_state
 from lca_mini.training.step import Learner, Outcome, draw, objective
@@ -59,6 +61,7 @@ def train(settings: TrainSettings, film: Film | None = None, cast: Cast | None =
     config, weights = model.config, settings.weights
     net = perceptual(settings.perceptual, device, bfloat16=half) if weights.perceptual > 0 else None
     out = check_folder(settings)
+    board = open_board(settings, out) if accelerator.is_main_process else None
     optimizer = make_optimizer(model, settings.lr, settings.decay, settings.weight_decay, settings.muon)
     average = Average(model, settings.ema) if settings.ema > 0 else None
     start = load_state(out, model, average, optimizer) if settings.resume else {}
@@ -80,21 +83,25 @@ def train(settings: TrainSettings, film: Film | None = None, cast: Cast | None =
 
     def log() -> dict[str, Any]:
         return log_line(out, window, step, optimizer, progress, about()["seconds"], ranks * settings.batch,
-                        accelerator.is_main_process)
+                        accelerator.is_main_process, board)
+
+    def paused() -> bool:
+        return 0 < settings.at_once * 60 <= time.monotonic() - begun
 
     bar = tqdm(total=settings.steps or None, initial=step, desc=settings.stage, disable=not accelerator.is_main_process)
     with flag_of_signal() as asked_to_stop, bar:
         while True:
             if ranks == 1 or (step - first_step) % CLOCK_EVERY == 0:
                 here = progress_of(settings, step, before + time.monotonic() - begun)
-                progress, ended = agree(here, asked_to_stop.is_set(), ranks, device)
+                progress, ended = agree(here, asked_to_stop.is_set() or paused(), ranks, device)
             if progress >= 1:
                 break
             if ended and step > first_step:
-                stopped, last = "signal", log() if window.rows else last
+                stopped = "signal" if asked_to_stop.is_set() else "paused"
+                last = log() if window.rows else last
                 break
             set_rate(optimizer, rate_factor(progress, settings.warmup, settings.schedule))
-            sample = next(stream)
+            sample = next(stream) if settings.face_crops else without_faces(next(stream))
             chance = draw(settings.seed, step, rank, progress, settings.references, settings.targets,
                           settings.given_betas)
             outcome = objective(learner(sample, chance), sample, chance, weights, net, backend)
@@ -113,7 +120,10 @@ def train(settings: TrainSettings, film: Film | None = None, cast: Cast | None =
                 bar.set_postfix_str(words(last, settings, progress))
             if accelerator.is_main_process:
                 if settings.preview_every and step % settings.preview_every == 0:
-                    save_png(sheet_of(sample, outcome.renders), out / f"preview_{step:06d}.png")
+                    sheet = sheet_of(sample, outcome.renders)
+                    save_png(sheet, out / f"preview_{step:06d}.png")
+                    if board is not None:
+                        board.add_image("preview", sheet, step, dataformats="HWC")
                 if settings.save_every and step % settings.save_every == 0:
                     save_state(out, model, average, optimizer, about())
     summary = {"stage": settings.stage, "stopped": stopped, "step": step, "seconds": round(about()["seconds"], 2),

@@ -38,6 +38,7 @@ class LossWeights:
     betas: float = 0.1
     face_finder: float = 0.1
     surface: float = 0.5
+    surprise: float = 0.005
     align: float = 0.1
     code: float = 0.0
 
@@ -56,10 +57,18 @@ def recolour(
 
 
 def image_loss(
-    images: Float[Tensor, "b 3 H W"], targets: Float[Tensor, "b 3 H W"], net: Perceptual | None, weights: LossWeights
-) -> dict[str, Float[Tensor, ""]]:
-    """L_img (eq. 10): L1, perceptual distance and 1 - SSIM, those of them that have a weight."""
+    images: Float[Tensor, "B T 3 H W"], targets: Float[Tensor, "B T 3 H W"], net: Perceptual | None,
+    weights: LossWeights, some: slice = slice(None),
+) -> dict[str, Float[Tensor, ""]]:  # fmt: skip
+    """L_img (eq. 10): L1, perceptual distance and 1 - SSIM, those of them that have a weight.
+
+    Args:
+        some: targets of each person that the last two, which cost most, are taken on; all where it would leave none.
+    """
     terms = {"l1": (images - targets).abs().mean()}
+    if images[:, some].shape[1]:
+        images, targets = images[:, some], targets[:, some]
+    images, targets = images.flatten(0, 1), targets.flatten(0, 1)
     if net is not None and weights.perceptual > 0:
         terms["perceptual"] = net(images, targets).mean()
     if weights.ssim > 0:

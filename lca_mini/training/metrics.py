@@ -4,6 +4,7 @@ Enters: renders and targets, both composited over white, and ground-truth masks.
 (the paper's tables are foreground-masked, and do not say more): PSNR and L1 over the pixels where the ground-truth mask
 is above 0.5, all three channels; the SSIM map averaged over the same pixels; LPIPS over the square round the mask, at
 least `SMALLEST_CROP` pixels, from the pictures over white. Averages are over a person's images, then over people.
+`evaluate` says which people, views and frames.
 """
 
 from __future__ import annotations
@@ -62,11 +63,18 @@ def lpips(
     return torch.stack(distances)
 
 
-def interval(people: Float[Tensor, "B"], draws: int = 2000) -> tuple[float, float]:
-    """The middle 95 % of means over people drawn again with replacement (bootstrap); always the same draws."""
+def interval(people: Float[Tensor, "B"], draws: int = 2000) -> tuple[float, float] | None:
+    """The middle 95 % of means over people drawn again with replacement (bootstrap); always the same draws.
+
+    People without a number (NaN) are left out; None where nobody has one.
+    """
+    known = people.double().cpu()
+    known = known[~known.isnan()]
+    if not len(known):
+        return None
     generator = torch.Generator().manual_seed(0)
-    chosen = torch.randint(len(people), (draws, len(people)), generator=generator)
-    means = people.double().cpu()[chosen].mean(1)
+    chosen = torch.randint(len(known), (draws, len(known)), generator=generator)
+    means = known[chosen].mean(1)
     return float(means.quantile(0.025)), float(means.quantile(0.975))
 
 

@@ -14,6 +14,8 @@ from typing import Any
 
 from lca_mini.config import MOST_IMAGES, Config, check_ranges, preset
 from lca_mini.data.stream import KINDS
+from lca_mini.people.splits import SPAN
+from lca_mini.model.transformer import FUSIONS
 from lca_mini.training.losses import LossWeights
 from lca_mini.training.perceptual import NAMES
 
@@ -28,7 +30,7 @@ class TrainSettings:
     stage: "pretrain" or "posttrain". init: weights to begin with (a name or path, as `load` takes it); posttrain needs
     them. anew: modules of the model that begin with random weights in spite of init. data: "wild", "studio", "mixed",
     "stage" for the stage's own, or a folder of samples. people: how many different people there are to learn from; 0
-    for as many as the split has. steps, minutes: whichever is reached first ends the run, and the learning rate follows
+    for as many as the split has. studio_people: the same of those in the studio; 0 for as many as in the wild. steps, minutes: whichever is reached first ends the run, and the learning rate follows
     whichever is further on; 0 for no limit (one of them is needed). warmup: fraction of the run. lr: of AdamW. muon:
     rate of the matrices of attention and MLPs, whose optimiser Muon is, over lr; 0 for AdamW alone. gamma: learning rate
     of a layer over that of the next; 1 for one rate, 0 for the heads alone; None for the stage's own (1 and 0.65).
@@ -36,7 +38,12 @@ class TrainSettings:
     model instead of its own prediction. ema: of the averaged weights, 0 for none. batch: people a step and process.
     echo: how many steps see the same people, where filming is slower than learning. tracker: errors of wild people's
     poses, shapes and cameras, in units of `Tracker`'s; at 1, wild training stood still at 14 dB; stored samples have
-    none. out: folder for weights, log and previews. resume: go on from the state in `out`.
+    none. routines: share of studio moments out of scripted routines (`capture.takes`); stored samples have the share that
+    they were made with. dual_branch, fusion, finder, face_crops: without correction branch, with "cross" attention, without
+    `SurfaceFinder`, with white face crops: what a model lacks for comparison. out: folder for weights, log and previews.
+    resume: go on from the state in `out`. at_once: minutes after which a call stops and saves, to be resumed; unlike
+    `minutes` it leaves the schedule alone; 0 for none. tensorboard: log for TensorBoard too, in `out`/tensorboard.
+    first: how many people of the split to pass over, since another run has seen them.
     """
 
     stage: str = "pretrain"
@@ -47,11 +54,14 @@ class TrainSettings:
     resume: bool = False
     data: str = "stage"
     people: int = 0
+    studio_people: int = 0
+    first: int = 0
     batch: int = 16
     references: int = 8
     targets: int = 4
     echo: int = 1
     tracker: float = 0.25
+    routines: float = 0.3
     steps: int = 0
     minutes: float = 0.0
     lr: float = 1e-3
@@ -66,6 +76,9 @@ class TrainSettings:
     perceptual: str = "auto"
     weights: LossWeights = field(default_factory=LossWeights)
     dual_branch: bool = True
+    fusion: str = "joint"
+    finder: bool = True
+    face_crops: bool = True
     image_encoder: str = "patch"
     compile: bool = False
     checkpointing: bool = False
@@ -77,11 +90,13 @@ class TrainSettings:
     save_every: int = 1000
     most_bad_steps: int = 20
     shard_megabytes: float = 0.0
+    at_once: float = 0.0
+    tensorboard: bool = False
 
     def __post_init__(self) -> None:
         """Raises: ValueError, one sentence, for settings that cannot be run."""
         choices = {"stage": tuple(STAGES), "schedule": SCHEDULES, "perceptual": ("auto", *NAMES),
-                   "device": ("auto", "cpu", "cuda")}
+                   "device": ("auto", "cpu", "cuda"), "fusion": FUSIONS}
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"no {name} {getattr(self, name)!r}; choose one of {', '.join(allowed)}")
@@ -90,9 +105,10 @@ class TrainSettings:
                              "has filled")
         preset(self.preset)
         check_ranges(self, {
-            "batch": (1, math.inf), "references": (1, MOST_IMAGES), "targets": (1, 64), "echo": (1, 64), "tracker": (0, 4),
+            "batch": (1, math.inf), "references": (1, MOST_IMAGES), "targets": (1, 64), "echo": (1, 64), "tracker": (0, 4), "routines": (0, 1),
             "steps": (0, math.inf), "minutes": (0, 1e6), "lr": (0, 1), "muon": (0, 100), "warmup": (0, 1),
             "weight_decay": (0, 10), "ema": (0, 0.99999), "given_betas": (0, 1), "people": (0, math.inf),
+            "studio_people": (0, math.inf), "first": (0, SPAN - 1), "at_once": (0, 1e6),
             "log_every": (1, math.inf), "preview_every": (0, math.inf), "save_every": (0, math.inf),
             "most_bad_steps": (0, math.inf), "shard_megabytes": (0, math.inf), "clip": (1e-6, math.inf),
             "seed": (0, 2**31),
@@ -122,7 +138,9 @@ class TrainSettings:
     @property
     def config(self) -> Config:
         """The model to make where no weights are given."""
-        return replace(preset(self.preset), dual_branch=self.dual_branch, image_encoder=self.image_encoder)
+        plain = preset(self.preset)
+        return replace(plain, dual_branch=self.dual_branch, image_encoder=self.image_encoder, fusion=self.fusion,
+                       finder_channels=plain.finder_channels if self.finder else 0)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

@@ -10,7 +10,10 @@ import math
 from pathlib import Path
 
 import torch
+from jaxtyping import Int
+from torch import Tensor
 
+from lca_mini.capture.takes import Studio
 from lca_mini.capture.wild import Tracker
 from lca_mini.config import Config
 from lca_mini.data import open_stream
@@ -18,6 +21,7 @@ from lca_mini.data.manifest import read_manifest
 from lca_mini.data.people import cast_of, film_with
 from lca_mini.data.stream import Cast, Film, SampleStream
 from lca_mini.training.settings import TrainSettings
+from lca_mini.types import Sample
 
 REMEMBERED = 64  # people; so few are filmed once, before the clock starts, and kept
 READERS = 4  # threads that decode stored pictures ahead
@@ -41,8 +45,10 @@ def people_of(
     if film is None:
         sizes = (settings.references, settings.targets, config.image_size, config.face_size)
         tracker = Tracker().times(settings.tracker) if settings.tracker > 0 else None
-        film = film_with(*sizes, device, 2 * settings.people if few else 0, tracker)
-    cast = cast or cast_of("train", settings.people)
+        film = film_with(*sizes, device, 2 * settings.people if few else 0, tracker, Studio(settings.routines))
+    cast = cast or cast_of("train", settings.people, settings.first)
+    if settings.studio_people:
+        film = few_in_studio(film, cast, settings.studio_people)
     stream = SampleStream(film, cast, settings.kind, settings.batch, rank, ranks, position, settings.echo)
     if few:
         from tqdm.auto import tqdm
@@ -51,6 +57,16 @@ def people_of(
         for step in tqdm(range(cycle * (1 + (settings.kind == "mixed"))), desc="film", leave=False):
             film(stream.seeds(step), stream.kind_at(step))
     return stream
+
+
+def few_in_studio(film: Film, cast: Cast, people: int) -> Film:
+    """A film that sees the first `people` of a split over and over in the studio, and everybody in the wild."""
+    first = int(cast(torch.arange(1))[0])
+
+    def filmed(seeds: Int[Tensor, "B"], kind: str) -> Sample:
+        return film(first + (seeds - first) % people if kind == "studio" else seeds, kind)
+
+    return filmed
 
 
 def check_folder_fits(settings: TrainSettings, config: Config) -> None:
@@ -63,5 +79,5 @@ def check_folder_fits(settings: TrainSettings, config: Config) -> None:
     if (plan.image_size, plan.face_size) != (config.image_size, config.face_size):
         raise ValueError(f"{settings.folder!r} holds pictures of {plan.image_size} and faces of {plan.face_size} pixels; "
                          f"preset {config.preset} reads {config.image_size} and {config.face_size}")
-    if settings.people:
+    if settings.people or settings.studio_people:
         raise ValueError(f"people cannot be chosen from a folder; {settings.folder!r} holds {plan.people}")

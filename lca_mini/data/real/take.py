@@ -10,11 +10,13 @@ left pixel is (0.5, 0.5), where OpenCV's calibration says (0, 0).
 
 from __future__ import annotations
 
+import io
 import math
 import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -29,12 +31,15 @@ from lca_mini.capture.rigs import crop_camera, frame_person, project, relative_b
 from lca_mini.data.photos import crop, open_picture, square_round, to_tensor
 from lca_mini.types import Cameras, Sample
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 HEAD, JAW = 15, 22
 
 
 @dataclass(frozen=True)
 class Take:
-    """One person's pictures, N of them. pose, transl: of each picture (several cameras repeat a moment). distortion:
+    """One person's pictures, N of them; a path may lead into a zip file (`open_stored`). pose, transl: of each picture (several cameras repeat a moment). distortion:
     k1, k2, p1, p2, k3 of OpenCV's model. labels: in masks, whatever is not zero is person; else how white it is."""
 
     name: str
@@ -101,6 +106,9 @@ def view(take: Take, body: Body, betas: Tensor, index: int, image_size: int, fac
     head = project(head_points(body, betas, take.pose[index], take.transl[index]), viewmat, K)
     low, high = head.amin(0), head.amax(0)
     face = torch.cat([(low + high) / 2, (high - low).amax()[None] * 1.4])
+    if not face.abs().max() < 4 * max(image.shape):
+        raise ValueError(f"the head lies far outside picture {str(take.images[index])!r}; camera and pose of capture "
+                         f"{take.name!r} do not belong together (other axes or units?)")
     picture = crop(image, *square.tolist(), image_size)
     covered = 1 - crop(1 - mask.expand(3, -1, -1), *square.tolist(), image_size)[:1]  # what lies outside is painted white
     portrait = crop(image, *face.tolist(), face_size)
@@ -115,11 +123,8 @@ def whole_square(cx: float, cy: float, side: float) -> tuple[int, int, int]:
 
 def read_pair(take: Take, index: int) -> tuple[Float[Tensor, "3 H W"], Float[Tensor, "1 H W"]]:
     """A picture over white and its mask, both without lens distortion."""
-    for file in (take.images[index], take.masks[index]):
-        if not file.is_file():
-            raise ValueError(f"capture {take.name!r} lacks {str(file)!r}")
-    image = to_tensor(open_picture(take.images[index]).convert("RGB"))
-    mask = to_tensor(open_picture(take.masks[index]).convert("L"))
+    image = to_tensor(open_stored(take.images[index]).convert("RGB"))
+    mask = to_tensor(open_stored(take.masks[index]).convert("L"))
     mask = (mask > 0).float() if take.labels else mask
     if image.shape[1:] != mask.shape[1:]:
         raise ValueError(f"mask {str(take.masks[index])!r} is {mask.shape[2]} x {mask.shape[1]} pixels but its picture "
@@ -128,6 +133,35 @@ def read_pair(take: Take, index: int) -> tuple[Float[Tensor, "3 H W"], Float[Ten
         raise ValueError(f"the mask {str(take.masks[index])!r} is empty; the person must be white")
     both = undistort(torch.cat([image, mask]), take.Ks[index], take.distortion[index])
     return both[:3] * both[3:] + 1 - both[3:], both[3:]
+
+
+class Member(io.BytesIO):
+    """A file out of a zip file; its name is where it lay."""
+
+    def __init__(self, content: bytes, path: Path) -> None:
+        super().__init__(content)
+        self.path = path
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+
+def open_stored(file: Path) -> Image:
+    """A picture from a file, or from a zip file that the path leads into (folder/cam1.zip/cam1/0001.png).
+
+    Raises: ValueError, naming it, where it is missing or cannot be used.
+    """
+    if file.is_file():
+        return open_picture(file)
+    packed = next((parent for parent in file.parents if parent.suffix == ".zip" and parent.is_file()), None)
+    if packed is None:
+        raise ValueError(f"picture {str(file)!r} is missing")
+    try:
+        with zipfile.ZipFile(packed) as archive:
+            content = archive.read(file.relative_to(packed).as_posix())
+    except (KeyError, OSError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"picture {str(file)!r} is missing or damaged ({error})") from None
+    return open_picture(Member(content, file))
 
 
 def undistort(

@@ -1,0 +1,189 @@
+"""Train what a table needs, measure it, write it down; in pieces, going on where the last piece stopped.
+
+Enters: a table's name, a `Budget`, and how many minutes this call may take. Leaves: folders of runs and scores, and
+`<name>_<preset>.json` with its table `<name>_<preset>.md`, after every row that is measured. No part of the paper.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import shutil
+import sys
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from lca_mini.config import preset
+from lca_mini.data.stream import Cast, Film
+from lca_mini.device import choose_device, commit, device_name
+from lca_mini.experiments.peers import Peer
+from lca_mini.experiments.plans import PICTURES, RATES, SPLITS, Budget, Plan, Row, Run, as_words, plan_of
+from lca_mini.experiments.optimised import Effort
+from lca_mini.experiments.tables import markdown, verdicts
+from lca_mini.experiments.tokens import compare_tokens
+from lca_mini.export import save_png, whole_file
+from lca_mini.model import load
+from lca_mini.training import evaluate, train
+from lca_mini.training.evaluate import PROTOCOL, measure
+
+RESERVE = 0.3  # minutes of a piece that are left for saving
+
+
+class OutOfTime(Exception):
+    """This call's minutes are used up, or somebody asked it to stop."""
+
+
+class Clock:
+    """The minutes of one call; 0 for no end. The first job of a call is begun however little time there is."""
+
+    def __init__(self, minutes: float) -> None:
+        self.minutes, self.begun, self.jobs = minutes, time.monotonic(), 0
+
+    def left(self) -> float:
+        """Minutes; infinity without an end."""
+        return self.minutes - RESERVE - (time.monotonic() - self.begun) / 60 if self.minutes else math.inf
+
+    def begin(self, minutes: float = 0.0) -> None:
+        """Ask for the time that a job takes. Raises: OutOfTime."""
+        if self.jobs and self.left() < max(minutes, 0.1):
+            raise OutOfTime
+        self.jobs += 1
+
+
+def run_experiment(
+    name: str, budget: Budget = Budget(), runs: str | Path = "runs/experiments", out: str | Path = "results",
+    minutes_at_once: float = 0.0, command: str | None = None, film: Film | None = None, cast: Cast | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Run an experiment, or go on with it: call it again, with the same arguments, until "complete" is True.
+
+    Args:
+        runs: folder for trained models and scores; they are found again there, also by other experiments.
+        out: folder for the result.
+        minutes_at_once: about how long this call may take; 0 for as long as it needs.
+        command: to write down; left out: that of this process.
+        film, cast: other people than the library's synthetic ones, as in `SampleStream`.
+    Returns: what was written.
+    Raises: ValueError, one sentence, for what cannot be run, before any work.
+    """
+    plan, runs, out = plan_of(name, budget), Path(runs), Path(out)
+    device = choose_device(budget.device)
+    for folder in (runs, out):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(f"the folder {str(folder)!r} cannot be made ({error.strerror}); choose another one") from None
+    about = {"experiment": name, "title": plan.title, "command": command or " ".join(["lca-mini", *sys.argv[1:]]),
+             "commit": commit(), "device": device_name(device), "budget": as_words(budget)}  # fmt: skip
+    clock, scores, why = Clock(minutes_at_once), [], "complete"
+    jobs = [(seed, row) for seed in range(budget.seeds) for row in plan.rows if seed < max(1, len(row.runs))]
+    try:
+        for number, (seed, row) in enumerate(jobs, start=1):
+            for run in row.runs[seed].chain if row.runs else ():
+                learn(run, runs, clock, f"{name}, row {number} of {len(jobs)} ({row.name})", film, cast)
+            for split in SPLITS if name != "tokens" else ():
+                scores.append(score(row, seed, split, budget, device, runs, clock, film, cast))
+                write(about | {"complete": False}, plan, scores, out)
+        if name == "tokens":
+            clock.begin()
+            models = {row.name: load(runs / row.runs[0].name, device) for row in plan.rows}
+            found, sheet = compare_tokens(models, budget.test_people or 16, film, cast)
+            save_png(sheet, out / f"{name}_{budget.preset}.png")
+            about |= found
+    except OutOfTime:
+        why = "out of time: the same command goes on"
+    result = write(about | {"complete": why == "complete"}, plan, scores, out)
+    print(f"{name}: {why}", flush=True)
+    return result
+
+
+def learn(run: Run, runs: Path, clock: Clock, words: str, film: Film | None, cast: Cast | None) -> None:
+    """Train a run to its end, unless it has been. Raises: OutOfTime where it was stopped before."""
+    settings = run.in_folder(runs)
+    folder = Path(settings.out)
+    summary, state = folder / "summary.json", folder / "state" / "state.safetensors"
+    if summary.exists() and json.loads(summary.read_text())["stopped"] == "finished":
+        return
+    clock.begin()
+    if not state.exists():
+        shutil.rmtree(folder, ignore_errors=True)  # killed before anything was saved
+    print(f"{words}: {'goes on with' if state.exists() else 'begins'} {run.name}, {run.people:,} people", flush=True)
+    at_once = 0.0 if math.isinf(clock.left()) else max(clock.left(), 0.02)
+    made = train(replace(settings, resume=state.exists(), at_once=at_once), film, cast)
+    if made["stopped"] != "finished":
+        raise OutOfTime
+    shutil.rmtree(folder / "state")  # ten times the weights, and of no use any more
+
+
+def score(
+    row: Row, seed: int, split: str, budget: Budget, device: str, runs: Path, clock: Clock, film: Film | None,
+    cast: Cast | None,
+) -> dict[str, Any]:  # fmt: skip
+    """Measure one row on one split, or read what was measured before. Raises: OutOfTime."""
+    people, views = budget.test_people or PROTOCOL[split][0], budget.views or PROTOCOL[split][1]
+    run = row.runs[seed] if row.runs else None
+    facts = {"method": row.method, "run": run.name if run else budget.preset, "split": split, "images": row.images,
+             "people": people, "views": views, "lpips": budget.lpips}  # fmt: skip
+    effort = Effort(budget.peer_steps, budget.peer_seconds)
+    if row.method == "optimised":
+        facts |= asdict(effort)
+    key = f"{row.method}-{hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]}"
+    file = runs / "scores" / f"{key}.json"
+    if file.exists():
+        made = json.loads(file.read_text())
+    else:
+        words = {"people": people, "views": views, "images": row.images, "lpips": budget.lpips, "film": film, "cast": cast,
+                 "batch": 16 if device == "cuda" else 4}
+        if run is not None:
+            clock.begin(minutes_of_scores(budget, device, people * views))
+            model = load(runs / run.name, device)
+            made, _ = evaluate(model, split, face_crops=run.settings.face_crops, **words)
+        else:
+            peer = Peer(row.method, preset(budget.preset), device, split, row.images, views, effort, runs / "peers" / key, film)
+            peer.prepare(people, clock, cast)
+            clock.begin(minutes_of_scores(budget, device, people * views))
+            made, _ = measure(peer, peer.body, peer.config, split, **words)
+        made["commit"] = commit()
+        with whole_file(file) as partial:
+            partial.write_text(json.dumps(made) + "\n")
+    facts = {"row": row.name, "seed": seed, "method": row.method, "run": run.name if run else None}
+    return facts | {"people_seen": sum(r.people for r in run.chain) if run else 0} | made
+
+
+def minutes_of_scores(budget: Budget, device: str, pictures: int) -> float:
+    """About how long so many pictures take to film, draw and measure."""
+    return pictures / PICTURES[device] / 60
+
+
+def write(about: dict[str, Any], plan: Plan, scores: list[dict[str, Any]], out: Path) -> dict[str, Any]:
+    """Write what is known so far, as JSON and as a table."""
+    result = about | {"rows": scores, "claims": verdicts(plan.claims, scores)}
+    stem = f"{plan.name}_{about['budget']['preset']}"
+    for ending, text in (("json", json.dumps(result, indent=1)), ("md", markdown(result))):
+        with whole_file(out / f"{stem}.{ending}") as partial:
+            partial.write_text(text + "\n")
+    return result
+
+
+def describe(name: str, budget: Budget) -> str:
+    """What an experiment would do, without doing it: runs, people, about how many minutes."""
+    plan, device = plan_of(name, budget), choose_device(budget.device)
+    rate = RATES.get((budget.preset, device))
+    lines, total = [f"{plan.title}: preset {budget.preset} on {device_name(device)}, {budget.seeds} seeds"], 0.0
+    for run in plan.runs:
+        minutes = run.people / rate / 60 if rate else math.nan
+        total += minutes
+        s = run.settings
+        meets = min(run.people // s.echo, s.studio_people if s.kind == "studio" else s.people)
+        lines.append(f"  {run.name}: {run.people:,} people seen, {meets:,} different ones, {minutes:.1f} min")
+    for row in plan.rows if name != "tokens" else ():
+        for split in SPLITS:
+            people, views = budget.test_people or PROTOCOL[split][0], budget.views or PROTOCOL[split][1]
+            repeats = max(1, len(row.runs))
+            total += repeats * minutes_of_scores(budget, device, people * views)
+            total += people * budget.peer_seconds / 60 if row.method == "optimised" else 0
+    lines += [f"  row {row.name!r}: {row.method}, {row.images} images, after {row.runs[0].name if row.runs else 'nothing'}"
+              for row in plan.rows]  # fmt: skip
+    return "\n".join([*lines, f"in all about {total:.0f} minutes with measuring (none of it done yet)"])
