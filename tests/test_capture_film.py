@@ -8,7 +8,7 @@ import torch
 from lca_mini.capture import stage as stage_module
 from lca_mini.capture.film import film, sample_people
 from lca_mini.capture.motion import random_frames
-from lca_mini.capture.rasterizer import rasterize_patches
+from lca_mini.capture.patches import rasterize_patches
 from lca_mini.capture.rigs import crop_camera, frame_person, project, wild_cameras
 from lca_mini.capture.shading import gather_plate, random_lights
 from lca_mini.capture.stage import surface_cells
