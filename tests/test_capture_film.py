@@ -8,7 +8,7 @@ import torch
 from lca_mini.capture import stage as stage_module
 from lca_mini.capture.film import film, sample_people
 from lca_mini.capture.motion import random_frames
-from lca_mini.capture.rasterizer import rasterize_patches
+from lca_mini.capture.patches import rasterize_patches
 from lca_mini.capture.rigs import crop_camera, frame_person, project, wild_cameras
 from lca_mini.capture.shading import gather_plate, random_lights
 from lca_mini.capture.stage import surface_cells
@@ -73,6 +73,16 @@ def test_the_same_seed_gives_the_same_pictures_alone_or_in_company(sample):
     assert float((alone.images[0] - sample.images[1]).abs().mean()) < 1e-4
     assert float((alone.targets[0] - sample.targets[1]).abs().mean()) < 1e-4
     assert float((sample.images[0] - sample.images[1]).abs().mean()) > 0.01
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_films_what_a_cpu_films(sample):
+    given = dict(references=2, targets=2, image_size=64, face_size=32, device="cuda")
+    found = sample_people(torch.tensor([5, 6]), "wild", **given).to("cpu")
+    again = sample_people(torch.tensor([5, 6]), "wild", **given).to("cpu")
+    for name in ("images", "face_images", "targets", "target_masks", "target_faces"):
+        assert float((getattr(found, name) - getattr(sample, name)).abs().mean()) < 1e-3, name
+        assert float((getattr(found, name) - getattr(again, name)).abs().mean()) < 1e-5, name
 
 
 @pytest.mark.parametrize("kind", ["wild", "studio"])

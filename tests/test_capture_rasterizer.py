@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from lca_mini.capture.rasterizer import (
-    interpolate, orthographic_depth, rasterize, rasterize_patches, visibility, visible_points,
-)  # fmt: skip
+from lca_mini.capture.patches import rasterize_patches
+from lca_mini.capture.rasterizer import interpolate, orthographic_depth, rasterize, visibility, visible_points
 from lca_mini.capture.rigs import intrinsics, look_at
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"

@@ -11,7 +11,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lca_mini.capture.rasterizer import rasterize, rasterize_patches
+from lca_mini.capture.patches import rasterize_patches
+from lca_mini.capture.rasterizer import rasterize
 from lca_mini.capture.rigs import intrinsics, look_at
 from lca_mini.capture.shading import (
     Light, dome_light, gather_plate, linear_to_srgb, random_lights, resolve, shade, soft_clip, srgb_to_linear,

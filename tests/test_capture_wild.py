@@ -12,10 +12,10 @@ from PIL import Image
 
 from lca_mini.body import bone_transforms, load_body, rest_joints
 from lca_mini.capture.film import sample_people
-from lca_mini.capture.jpeg import jpeg
+from lca_mini.capture.jpeg import _quantise, jpeg
 from lca_mini.capture.motion import random_frames
 from lca_mini.capture.shading import Plate, resolve
-from lca_mini.capture.wild import CLEAN, Tracker, Wild, occlude, photograph, tracked
+from lca_mini.capture.wild import CLEAN, Tracker, Wild, _streak, occlude, photograph, tracked
 from lca_mini.types import Cameras
 
 SEEDS = torch.arange(40, 48)
@@ -85,6 +85,30 @@ def test_jpeg_loses_little_at_high_quality_and_more_at_low():
     assert ours == sorted(ours, reverse=True) and max(abs(a - b) for a, b in zip(ours, theirs)) < 1.5, (ours, theirs)
     grey = torch.full((1, 3, 16, 16), 128 / 255)
     torch.testing.assert_close(jpeg(grey, torch.tensor([50.0])), grey, atol=2e-5, rtol=0)
+
+
+def test_blocks_are_rounded_as_two_cosine_transforms_of_8_by_8_do():
+    planes = 200 * torch.rand(2, 3, 16, 24, generator=torch.Generator().manual_seed(0)) - 100
+    table = torch.tensor([3.0, 40.0])[:, None, None] + torch.arange(64.0).view(8, 8)
+    k = torch.arange(8.0)
+    cosines = torch.cos((2 * k + 1) * k[:, None] * (torch.pi / 16)) / 2
+    cosines[0] /= 2**0.5
+    made = _quantise(planes, table)
+    for n, d, y, x in ((0, 0, 0, 0), (1, 2, 8, 16), (1, 0, 0, 8)):
+        block = planes[n, d, y : y + 8, x : x + 8]
+        rounded = (cosines @ block @ cosines.T / table[n]).round() * table[n]
+        torch.testing.assert_close(made[n, d, y : y + 8, x : x + 8], cosines.T @ rounded @ cosines, atol=1e-3, rtol=0)
+
+
+def test_only_moving_pictures_are_blurred_and_along_their_line():
+    dot = torch.zeros(3, 4, 15, 15)
+    dot[:, :, 7, 7] = 1
+    made = _streak(dot.clone(), torch.tensor([0.0, 4, 4]), torch.tensor([0.0, 0, torch.pi / 2]))
+    assert torch.equal(made[0], dot[0])
+    across = made[1, :, 7]
+    torch.testing.assert_close(across.sum(-1), torch.ones(4))
+    assert (across[:, 5:10] > 0.05).all() and (across[:, 2:4] == 0).all() and made[1].sum() == pytest.approx(4)
+    torch.testing.assert_close(made[2], made[1].mT, atol=1e-6, rtol=0)
 
 
 def test_trackers_err_by_one_to_two_centimetres():

@@ -2,9 +2,8 @@
 
 from lca_mini.capture.clips import performance, turntable, walk
 from lca_mini.capture.motion import MOTION_KINDS, Motion, blend, random_frames
-from lca_mini.capture.rasterizer import (
-    Fragments, Patches, interpolate, rasterize, rasterize_patches, visible_points,
-)  # fmt: skip
+from lca_mini.capture.patches import Patches, rasterize_patches
+from lca_mini.capture.rasterizer import Fragments, interpolate, rasterize, visible_points
 from lca_mini.capture.rigs import (
     NOMINAL, crop_camera, dome_cameras, frame_person, look_at, orbit_cameras, project, relative_box, studio_cameras,
     upper_body, wild_cameras,

@@ -15,8 +15,9 @@ import triton.language as tl
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from lca_mini.capture.rasterizer import EMPTY
+
 LANES, MOST, SHARING = 32, 64, 128
-EMPTY = torch.iinfo(torch.int64).max
 
 
 def nearest(

@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from lca_mini.capture.rasterizer import Patches, columns_at, rasterize_patches
+from lca_mini.capture.patches import Patches, rasterize_patches
+from lca_mini.capture.rasterizer import columns_at
 from lca_mini.capture.shading import Light, Plate, gather_plate, shade, vertex_normals
 from lca_mini.capture.shadows import ShadowMap, shadow_map, sun_visibility
 from lca_mini.capture.styles import flatten_toons, restyle
