@@ -91,7 +91,7 @@ def test_from_the_command_line(tmp_path: Path, monkeypatch, capsys):
     monkeypatch.setattr("lca_mini.data.study.described", lambda people: (AXES, NAMES))
     monkeypatch.setattr("lca_mini.data.people.film_with", lambda *sizes: lambda seeds, kind: fake_film(seeds, "wild"))
     assert main(["data", "card", "--out", str(tmp_path / "figures"), "--people", "9", "--faces", "2"]) == 0
-    assert sorted(f.name for f in (tmp_path / "figures").iterdir()) == ["axes.jpg", "faces.jpg", "studio.jpg", "wild.jpg"]
+    assert sorted(f.name for f in (tmp_path / "figures").iterdir()) == ["axes.jpg", "faces-1.jpg", "studio-1.jpg", "wild-1.jpg"]
     assert main(["data", "study", "--out", str(tmp_path / "results"), "--people", "10", "--device", "cpu"]) == 0
     last = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert last["leaks"].keys() == {"train against test-wild", "train against test-studio"}

@@ -115,12 +115,13 @@ def card(
     described: int = 4096,
     device: Literal["auto", "cpu", "cuda"] = "auto",
 ) -> None:
-    """Draw the figures of the population's data card: wild.jpg, studio.jpg, faces.jpg and axes.jpg, each under 600 KB.
+    """Draw the figures of the population's data card: wild and studio, faces and axes, each file of 32
+    people and under 600 KB.
 
     Args:
         out: Folder for the figures.
-        people: In each contact sheet.
-        faces: Close-ups in faces.jpg.
+        people: Of each kind, whole.
+        faces: Close-ups.
         size: Side of a picture as filmed, pixels; a sheet that grows too large is shrunk.
         described: People in the histograms.
         device: Where to film.
@@ -129,7 +130,7 @@ def card(
 
     from lca_mini.data.charts import chart, counts
     from lca_mini.data.people import film_with
-    from lca_mini.data.sheets import crowd_sheet, save_small
+    from lca_mini.data.sheets import PEOPLE, crowd_sheet, save_small
     from lca_mini.data.study import described as axes_of
 
     if min(people, faces, described) < 1 or not 16 <= size <= 2048 or size % 8:
@@ -138,10 +139,12 @@ def card(
     save_small(chart(counts(*axes_of(described))), out / "axes.jpg")
     whole, close = film_with(1, 1, size, 16, where), film_with(1, 1, 16, size, where)
     with tqdm(total=2 * people + faces, desc="film", unit="person") as bar:
-        for kind in ("wild", "studio"):
-            save_small(crowd_sheet(whole, kind, people, tell=bar.update), out / f"{kind}.jpg")
-        save_small(crowd_sheet(close, "studio", faces, faces=True, tell=bar.update), out / "faces.jpg")
-    print(f"look at wild.jpg, studio.jpg, faces.jpg and axes.jpg in {out}")
+        for name, film, kind, total in (("faces", close, "studio", faces), ("wild", whole, "wild", people),
+                                        ("studio", whole, "studio", people)):  # fmt: skip
+            for first in range(0, total, PEOPLE):
+                sheet = crowd_sheet(film, kind, min(PEOPLE, total - first), film is close, first=first, tell=bar.update)
+                save_small(sheet, out / f"{name}-{first // PEOPLE + 1}.jpg")
+    print(f"look at {', '.join(sorted(file.name for file in out.glob('*.jpg')))} in {out}")
 
 
 def study(

@@ -20,6 +20,7 @@ from lca_mini.export import contact_sheet, whole_file
 from lca_mini.people.splits import seeds_of
 
 COLUMNS = 8
+PEOPLE = 32  # a file of a card; more would have to be shrunk
 
 
 def people_rows(source: SampleFolder, people: int = 8) -> UInt8[Tensor, "H W 3"]:
@@ -43,17 +44,17 @@ def people_rows(source: SampleFolder, people: int = 8) -> UInt8[Tensor, "H W 3"]
 
 
 def crowd_sheet(
-    film: Film, kind: str, people: int, faces: bool = False, split: str = "train", at_once: int = 8,
+    film: Film, kind: str, people: int, faces: bool = False, split: str = "train", at_once: int = 8, first: int = 0,
     tell: Callable[[int], object] = lambda done: None,
 ) -> UInt8[Tensor, "H W 3"]:  # fmt: skip
-    """The first people of a split, one picture each, `COLUMNS` beside each other.
+    """People of a split from the `first` on, one picture each, `COLUMNS` beside each other.
 
     Args:
         film: as `SampleStream` takes it, with one reference and one target. faces: close-ups instead of whole people.
     """
     pictures: list[Tensor] = []
     for start in range(0, people, at_once):
-        sample = film(seeds_of(split, start, min(at_once, people - start)), kind)
+        sample = film(seeds_of(split, first + start, min(at_once, people - start)), kind)
         shown = sample.target_faces[:, 0] if faces else sample.images[:, 0]
         pictures += list((shown.movedim(1, -1).clamp(0, 1) * 255).round().byte().cpu())
         tell(len(shown))
