@@ -30,12 +30,12 @@ NAMES = ("codes", "reenactment", "parts", "gaze", "fingers")
 class Sizes:
     """How many people and moments. probe_people: of each world, to fit on; test_people: of each, to test on."""
 
-    probe_people: int = 40
+    probe_people: int = 48
     test_people: int = 50
     probe_frames: int = 12
-    reenact_people: int = 8
+    reenact_people: int = 12
     reenact_frames: int = 8
-    parts_people: int = 4
+    parts_people: int = 6
     parts_every: int = 1
     gaze_train_people: int = 64
     gaze_people: int = 12
