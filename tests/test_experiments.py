@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import json
 import math
+import subprocess
+import sys
 import time
 
 import pytest
@@ -143,6 +145,8 @@ def test_claims_are_judged_by_their_interval():
     assert found["a", "b"]["verdict"] == "holds" and found["b", "a"]["verdict"] == "reversed"
     assert found["a", "b"]["difference"] == pytest.approx(0.95, abs=1e-3)
     assert found["a", "b"]["seeds"] == pytest.approx([0.833, 1.067], abs=1e-3)
+    scores += rows("d", (21.0, 22, 23), (23.3, 24.3, 25.3))  # ahead of a by 0.2 on average, behind with one seed
+    assert verdicts([Claim("d", "a")], scores)[0]["verdict"] == "not shown"
     assert found["a", "c"]["verdict"] == "not shown" and len(found["a", "c"]["seeds"]) == 2
 
 
@@ -189,6 +193,13 @@ def test_attention_is_what_the_model_computes(fusion, monkeypatch):
     torch.testing.assert_close(shares.flatten(2), true[..., : 4 * 20], atol=1e-5, rtol=1e-4)
     stages, sheet = compare_tokens({"one": model, "other": model}, 3, fake_film, fake_cast)
     assert stages["stages"]["one"] == stages["stages"]["other"] and sheet.dtype == torch.uint8
+
+
+def test_tyro_and_datasets_are_not_needed():
+    code = ("import sys; sys.modules.update(tyro=None, datasets=None); from lca_mini.experiments.__main__ import main;"
+            "import lca_mini.training.loop; sys.exit(main(['s1', '--plan']))")  # fmt: skip
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert out.returncode == 0 and "gamma 0.65" in out.stdout, out.stderr
 
 
 def test_both_doors_plan_and_refuse(capsys, tmp_path):
