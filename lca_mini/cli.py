@@ -16,6 +16,7 @@ import tyro
 
 from lca_mini.data.commands import COMMANDS as DATA_COMMANDS
 from lca_mini.drive_commands import COMMANDS as DRIVE_COMMANDS
+from lca_mini.experiments.command import experiment
 
 DESCRIPTION = """Animatable Gaussian avatars from a few pictures of a person.
 
@@ -288,7 +289,7 @@ def nested(commands: dict[str, Callable[..., None]], words: str) -> Callable[...
     return chosen
 
 
-COMMANDS = {"demo": demo, **DRIVE_COMMANDS, "train": train, "eval": evaluate, "bench": bench,
+COMMANDS = {"demo": demo, **DRIVE_COMMANDS, "train": train, "eval": evaluate, "experiment": experiment, "bench": bench,
             "data": nested(DATA_COMMANDS, "Folders of samples: make, check and show them; figures of the population.")}
 
 

@@ -9,8 +9,8 @@ from jaxtyping import install_import_hook
 CHECKED = (
     "body.anchors", "body.template", "model.detail", "model.encoders", "model.expression", "model.face_finder",
     "model.light", "model.surface", "model.tokens", "model.transformer", "render.cpu", "render.reference",
-    "capture.clips", "capture.film", "capture.motion", "capture.shading", "people", "tracks", "training", "driving",
-    "measure", "studio",
+    "model.projection", "capture.clips", "capture.film", "capture.motion", "capture.shading", "people", "tracks", "training",
+    "driving", "measure", "studio", "experiments",
 )  # fmt: skip
 """Modules whose annotations hold at run time. The others are doors, which say themselves what is wrong (and tests hand
 them what is wrong on purpose), or are compiled by numba."""

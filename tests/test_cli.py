@@ -213,7 +213,8 @@ def test_eval_prints_json_last(tmp_path: Path, nano: Path, capsys):
                  "--batch", "1", "--lpips", "lpips-random-alex", "--out", str(out)]) == 0  # fmt: skip
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert {"psnr", "ssim", "l1", "lpips", "lpips_kind", "baseline_psnr"} <= result.keys()
-    assert json.loads((out / "test-wild.json").read_text()) == result and (out / "test-wild.png").is_file()
+    name = "test-wild_2"  # of pictures; eight and one do not overwrite each other
+    assert json.loads((out / f"{name}.json").read_text()) == result and (out / f"{name}.png").is_file()
 
 
 def test_train_runs_from_the_command_line(tmp_path: Path, capsys):

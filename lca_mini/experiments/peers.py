@@ -7,7 +7,7 @@ are told the true cameras and poses of the pictures that they see, which our mod
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import Callable
 
 import torch
 from jaxtyping import Float
@@ -25,12 +25,6 @@ from lca_mini.training.evaluate import KIND_OF_SPLIT, REFERENCES
 from lca_mini.training.shown import chosen_images
 from lca_mini.training.step import draw_targets
 from lca_mini.types import Gaussians, Sample, join
-
-
-class Begins(Protocol):
-    """Something that says when there is no time for a job left, by raising."""
-
-    def begin(self, minutes: float = 0.0) -> None: ...
 
 
 class Peer:
@@ -54,15 +48,19 @@ class Peer:
         count = max(images, REFERENCES)
         self.film = film or film_with(count, views, config.image_size, config.face_size, device, of_references=True)
 
-    def prepare(self, people: int, clock: Begins, cast: Cast | None = None) -> None:
-        """Optimise the first people of the split, one after another, while there is time. Other methods need nothing."""
+    def prepare(self, people: int, begin: Callable[[float], None], cast: Cast | None = None) -> None:
+        """Optimise the first people of the split, one after another; other methods need nothing.
+
+        Args:
+            begin: is told of each person's minutes, and raises where there is no time left.
+        """
         from tqdm.auto import tqdm
 
         if self.method != "optimised":
             return
         for seed in tqdm((cast or cast_of(self.split))(torch.arange(people)), desc=f"optimise {self.split}"):
             if not self.file(seed).exists():
-                clock.begin(self.effort.seconds / 60)
+                begin(self.effort.seconds / 60)
                 self.gaussians(seed)
 
     def file(self, seed: Tensor) -> Path:

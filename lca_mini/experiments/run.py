@@ -142,7 +142,7 @@ def score(
             made, _ = evaluate(model, split, face_crops=run.settings.face_crops, **words)
         else:
             peer = Peer(row.method, preset(budget.preset), device, split, row.images, views, effort, runs / "peers" / key, film)
-            peer.prepare(people, clock, cast)
+            peer.prepare(people, clock.begin, cast)
             clock.begin(minutes_of_scores(budget, device, people * views))
             made, _ = measure(peer, peer.body, peer.config, split, **words)
         made["commit"] = commit()

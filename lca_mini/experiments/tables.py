@@ -36,8 +36,8 @@ def people_of(scores: Iterable[dict[str, Any]], row: str, split: str) -> Float[T
 
 def verdicts(claims: Iterable[Claim], scores: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Of each claim and split that has been measured: the difference in dB over the same people, averaged over seeds, its
-    95 % interval over people, each pair of seeds' difference, and "holds", "not shown" (the interval holds zero) or
-    "reversed"."""
+    95 % interval over people, each pair of seeds' difference, and a verdict: "holds" or "reversed" where the interval and
+    every pair of seeds are on one side of zero, else "not shown". What other seeds would do, no interval says."""
     found = []
     for claim in claims:
         for split in claim.splits:
@@ -46,8 +46,12 @@ def verdicts(claims: Iterable[Claim], scores: list[dict[str, Any]]) -> list[dict
                 continue
             difference = ahead.mean(0) - of.mean(0)
             low, high = interval(difference) or (0.0, 0.0)
-            verdict = "holds" if low > 0 else "reversed" if high < 0 else "not shown"
             seeds = [round(float((a - b).mean()), 3) for a, b in zip(ahead, of.expand(len(ahead), -1) if len(of) == 1 else of)]
+            verdict = "not shown"
+            if low > 0 and min(seeds) > 0:
+                verdict = "holds"
+            elif high < 0 and max(seeds) < 0:
+                verdict = "reversed"
             found.append({"ahead": claim.ahead, "of": claim.of, "split": split, "difference": round(float(difference.mean()), 3),
                           "difference_95": [round(low, 3), round(high, 3)], "seeds": seeds, "verdict": verdict})  # fmt: skip
     return found
@@ -57,8 +61,9 @@ def markdown(result: dict[str, Any]) -> Markdown:
     """A result as a table and a list of verdicts. Where there are several seeds, cells are means over them."""
     scores, head = result["rows"], [words for words, _ in MEASURES.values()]
     kinds = sorted({str(s.get("lpips_kind")) for s in scores})
+    people = sorted({f"{s['split']} {s['people']}" for s in scores})
     lines = [f"**{result['title']}** ({result['budget']['preset']}, {result['budget']['people_seen']:,} people seen a row, "
-             f"{result['device']}{', ' + kinds[0] if kinds else ''})", ""]  # fmt: skip
+             f"{result['device']}{', ' + ' and '.join(kinds) if kinds else ''}; people: {', '.join(people) or 'none yet'})", ""]  # fmt: skip
     if not result["complete"]:
         lines += [f"Not complete yet: `{result['command']}`", ""]
     if scores:

@@ -132,7 +132,7 @@ def compare_tokens(
 
 def overlays(
     images: Float[Tensor, "S 3 H W"], shares: Float[Tensor, "Q S P"], grid: tuple[int, int]
-) -> list[Float[Tensor, "H w 3"]]:
+) -> list[Float[Tensor, "_H _w 3"]]:
     """Of each place one picture: all images side by side, pale, red where the anchor looks."""
     made = []
     for share in shares[..., : grid[0] * grid[1]]:
