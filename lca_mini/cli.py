@@ -14,6 +14,7 @@ from typing import Annotated, Any, Callable, Literal, Union
 
 import tyro
 
+from lca_mini.bench.command import bench
 from lca_mini.data.commands import COMMANDS as DATA_COMMANDS
 from lca_mini.drive_commands import COMMANDS as DRIVE_COMMANDS
 from lca_mini.experiments.command import experiment
@@ -205,72 +206,6 @@ def evaluate(
             name = split if images == 8 else f"{split}_{images}"
             (work / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")
             save_png(sheet, work / f"{name}.png")
-    print_json(result)
-
-
-def bench(
-    what: Annotated[Literal["render", "drive", "encode", "train", "data", "suite"], tyro.conf.Positional],
-    preset: Literal["nano", "mini", "paper"] = "mini",
-    size: int = 512,
-    batch: int = 1,
-    people: int | None = None,
-    gaussians: int = 65536,
-    repeats: int | None = None,
-    backend: Literal["auto", "cpu", "gsplat", "reference"] = "auto",
-    kernels: Literal["auto", "numba", "triton", "torch"] = "auto",
-    precision: Literal["auto", "float32", "float16", "bfloat16"] = "auto",
-    lists: Literal["auto", "fixed", "gsplat"] = "auto",
-    against_reference: bool = False,
-    device: Literal["cpu", "cuda"] | None = None,
-    only: tuple[str, ...] = (),
-    out: Path | None = None,
-    kind: Literal["wild", "studio"] = "wild",
-) -> None:
-    """Time a part of the library: `lca-mini bench drive --device cpu`. The last line is JSON.
-
-    Args:
-        what: render: splatting alone, forward, and with backward. drive: an animated frame, signal in, pixels out.
-            encode: pictures to an avatar. train: a training step. data: filming people to learn from. suite: all of these,
-            a file each (--out).
-        preset: Size of the model (drive, encode, train); weights that ship, or random ones.
-        size: Side of the picture, pixels (render, drive).
-        batch: Frames of an avatar in a call (drive); figures (render) or people (encode, train).
-        people: Avatars in a call (drive), one if left out; people filmed together (data), up to 128 on a GPU, 4 on a CPU.
-        gaussians: Of the figure (render).
-        repeats: Timed calls; left out: 30, and 5 of filming.
-        backend: What renders.
-        kernels: What drives (drive); auto takes numba on a CPU, Triton on a GPU.
-        precision: Of the correction branch's matrix products (drive).
-        lists: Of tiles, on a GPU (drive): with fixed room, all in CUDA graphs, or gsplat's own.
-        against_reference: Also time the readable reference, some seconds (render).
-        device: Left out: the one that the backend asks for.
-        only: Which measurements (suite); left out: all.
-        out: Folder for the results (suite).
-        kind: How people are filmed (data).
-    """
-    from lca_mini import bench as benches
-
-    repeats = (5 if what == "data" else 30) if repeats is None else repeats
-    if what == "suite":
-        if out is None:
-            raise ValueError("bench suite needs a folder for its results: --out results")
-        result = benches.bench_suite(out, device, only)
-    elif what == "data":
-        print(f"filming {kind} people, {repeats} times")
-        result = benches.bench_data(kind, people, repeats=repeats, device=device)
-    elif what == "drive":
-        people = 1 if people is None else people
-        print(f"driving {people} x {batch} frames, preset {preset}, at {size} x {size}, {repeats} times")
-        result = benches.bench_drive(preset, size, batch, people, repeats, backend, kernels, precision, device, lists)
-    elif what == "encode":
-        print(f"encoding {batch} people from 8 pictures each, preset {preset}, {repeats} times")
-        result = benches.bench_encode(preset, 8, batch, repeats, device)
-    elif what == "train":
-        print(f"training on {batch} people a step, preset {preset}, {repeats} times")
-        result = benches.bench_train(preset, batch, repeats=repeats, backend=backend, device=device)
-    else:
-        print(f"rendering {batch} x {gaussians} Gaussians at {size} x {size}, {repeats} times forward, {repeats} both ways")
-        result = benches.bench_render(backend, gaussians, size, repeats, batch, device, against_reference)
     print_json(result)
 
 
