@@ -177,7 +177,7 @@ def on_screen(seed: int):
 def assert_keys_agree(got, wanted):
     """The same triangles, at the same depth within rounding."""
     empty = torch.iinfo(torch.int64).max
-    assert 0.3 < float((wanted != empty).float().mean()) < 0.99
+    assert 0.2 < float((wanted != empty).float().mean()) < 0.99
     assert torch.equal(got == empty, wanted == empty)
     # a triangle and its other side are equally near
     same = (got & 0xFFFFFFFF) % 60 == (wanted & 0xFFFFFFFF) % 60
