@@ -120,7 +120,7 @@ def look(affine: Float[Tensor, "*batch 4 2"]) -> tuple[Float[Tensor, "*batch 3"]
     return forward / area[..., None].clamp(min=1e-6), area.sqrt()
 
 
-def seen_at(affine: Float[Tensor, "*batch 4 2"], points: Float[Tensor, "*#batch 3"]) -> Float[Tensor, "*batch 2"]:
+def seen_at(affine: Float[Tensor, "*#batch 4 2"], points: Float[Tensor, "*#batch 3"]) -> Float[Tensor, "*#batch 2"]:
     """Where points are seen, in fractions of the picture."""
     return (affine[..., :3, :] * points[..., None]).sum(-2) + affine[..., 3, :]
 
