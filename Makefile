@@ -1,6 +1,9 @@
 # make demo        from eight pictures to a driven avatar, into out/demo
 # make test        the tests and the notebooks, as CI runs them
 # make notebooks   JupyterLab in notebooks/
+# make results     the tables of README.md, from results/*.json
+# make notebooks-run  every notebook from top to bottom, outputs stored; make notebooks-run ONLY=09_results for one
+# make badges      "Open in Colab" in the notebooks, from the address in pyproject.toml
 #
 # The first call makes .venv and installs into it; later calls install only when pyproject.toml or constraints.txt
 # have changed. Another Python: make demo PYTHON=python3.12
@@ -11,16 +14,32 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 WORKSHOP := notebooks,data,train,encoders,test
 
-.PHONY: demo test notebooks clean
+# threads that wait must not spin: on shared cores that cost a test 56 s instead of 7
+CALM := OMP_WAIT_POLICY=PASSIVE GOMP_SPINCOUNT=0
+ONLY ?= *
+
+.PHONY: demo test notebooks results notebooks-run badges clean
 
 demo: $(VENV)/.demo
 	$(BIN)/lca-mini demo --out out/demo
 
 test: $(VENV)/.workshop
-	$(BIN)/python -m pytest -q --nbval --nbval-current-env --nbval-sanitize-with notebooks/sanitize.cfg tests notebooks
+	$(CALM) $(BIN)/python -m pytest -q --nbval --nbval-current-env --nbval-sanitize-with notebooks/sanitize.cfg tests notebooks
 
 notebooks: $(VENV)/.workshop
 	$(BIN)/jupyter lab --notebook-dir notebooks
+
+results:
+	$(PYTHON) tests/readme_table.py
+
+notebooks-run: $(VENV)/.workshop
+	@cd notebooks && for notebook in $(ONLY).ipynb; do echo "running $$notebook"; \
+	  $(CALM) JUPYTER_PREFER_ENV_PATH=1 $(abspath $(BIN))/python -m nbconvert --log-level WARN --to notebook --execute \
+	    --inplace "$$notebook" || exit 1; \
+	done
+
+badges:
+	$(PYTHON) tests/badges.py
 
 clean:
 	rm -rf $(VENV)

@@ -19,12 +19,12 @@ ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- colab: made by tests/badges.py -->", "<!-- end of colab -->"
 
 
-def address() -> str | None:
-    """The repository's public address; None where there is none yet.
+def address(pyproject: str) -> str | None:
+    """The repository's public address in the text of pyproject.toml; None where there is none yet.
 
     Raises: ValueError where it is not on GitHub, from where alone Colab opens notebooks.
     """
-    found = re.search(r'^\[project\.urls\]\n(?:.+\n)*?Repository *= *"([^"]*)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    found = re.search(r'^\[project\.urls\]\n(?:.+\n)*?Repository *= *"([^"]*)"', pyproject, re.MULTILINE)
     if found is None:
         return None
     if not re.fullmatch(r"https://github\.com/[\w.-]+/[\w.-]+", found[1]):
@@ -37,7 +37,8 @@ def badge(repository: str, notebook: str) -> str:
     opens = repository.replace("https://github.com/", "https://colab.research.google.com/github/")
     return (
         f"{BEGIN}\n[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
-        f"({opens}/blob/main/notebooks/{notebook}) There, run this first, in a cell of its own; it installs what is missing:\n\n"
+        f"({opens}/blob/main/notebooks/{notebook}) There, run this first, in a cell of its own; "
+        f"it installs what is missing:\n\n"
         f"```\n!git clone --depth 1 -q {repository} lca_mini\n%cd lca_mini/notebooks\n"
         f'%pip install -q "..[data,train]" anywidget\n```\n{END}\n\n'
     )
@@ -52,7 +53,7 @@ def with_badge(cell: str, made: str) -> str:
 
 def main() -> None:
     """Rewrite the first cell of every notebook; outputs stay as they are."""
-    repository = address()
+    repository = address((ROOT / "pyproject.toml").read_text())
     for file in sorted((ROOT / "notebooks").glob("*.ipynb")):
         notebook = json.loads(file.read_text())
         first = notebook["cells"][0]

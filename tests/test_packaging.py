@@ -11,6 +11,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+import badges
 import pytest
 from readme_table import ROOT, with_tables
 
@@ -173,3 +174,30 @@ def test_notebooks_read_well_on_the_web(file: Path):
         assert cells[i - 1]["cell_type"] == "markdown", f"no words before cell {i}"
         assert len("".join(cell["source"]).splitlines()) <= 15
         assert not [o for o in cell["outputs"] if o["output_type"] == "error"]
+
+
+def test_badges_come_from_one_address_and_go_without_it():
+    urls = '[project]\nname = "x"\n[project.urls]\nHomepage = "https://x.org"\nRepository = "{}"\n'
+    assert badges.address('[project]\nname = "x"\n') is None
+    assert badges.address(urls.format("https://github.com/a/b")) == "https://github.com/a/b"
+    with pytest.raises(ValueError, match="https://github.com/OWNER/NAME, and Repository is 'https://git.org/a'"):
+        badges.address(urls.format("https://git.org/a"))
+    bare = "# A title\n\n**Question.** Why?\n\n**Time.** Short."
+    made = badges.badge("https://github.com/a/b", "00_tour.ipynb")
+    once = badges.with_badge(bare, made)
+    assert "colab.research.google.com/github/a/b/blob/main/notebooks/00_tour.ipynb" in once
+    assert badges.with_badge(once, made) == once and badges.with_badge(once, "") == bare
+
+
+def test_notebooks_carry_the_badge_of_the_address():
+    repository = badges.address((ROOT / "pyproject.toml").read_text())
+    for file in (ROOT / "notebooks").glob("*.ipynb"):
+        first = "".join(json.loads(file.read_text())["cells"][0]["source"])
+        wanted = badges.badge(repository, file.name) if repository else ""
+        assert first == badges.with_badge(first, wanted), "run make badges"
+
+
+def test_first_cells_say_what_has_been_timed():
+    for file in (ROOT / "notebooks").glob("*.ipynb"):
+        first = "".join(json.loads(file.read_text())["cells"][0]["source"])
+        assert "T4" in first and "A100" in first, f"{file.name} does not say what is known of its time on a GPU"
