@@ -2,8 +2,8 @@
 # make test        the tests and the notebooks, as CI runs them
 # make notebooks   JupyterLab in notebooks/
 # make results     the tables of README.md, from results/*.json
-# make notebooks-run  every notebook from top to bottom, outputs stored; make notebooks-run ONLY=09_results for one
 # make badges      "Open in Colab" in the notebooks, from the address in pyproject.toml
+# make notebooks-run   every notebook from top to bottom, outputs stored; with ONLY=09_results that one alone
 #
 # The first call makes .venv and installs into it; later calls install only when pyproject.toml or constraints.txt
 # have changed. Another Python: make demo PYTHON=python3.12

@@ -149,6 +149,12 @@ def test_readme_points_at_files_that_exist():
         assert target.startswith("http") or (ROOT / target).exists(), f"README points at {target}"
 
 
+def test_moving_picture_is_a_small_gif():
+    from hero_gif import MOST, OUT
+
+    assert OUT.read_bytes()[:6] == b"GIF89a" and OUT.stat().st_size < MOST
+
+
 def test_data_cards_follow_the_template_and_have_a_reader():
     def headings(file: Path) -> list[str]:
         return re.findall(r"^## (.+)$", file.read_text(), re.MULTILINE)
