@@ -113,7 +113,7 @@ def optimise(
             which = sorted(dice.sample(pictures, min(VIEWS[name], len(pictures))))
             moment = Sample(**{**vars(own), **{n: getattr(own, n)[:, which] for n in ("pose", "transl", "gaze", "actions")}})
             drawn, _ = draw_targets(posed(canonical, body, anchors, moment), cameras[:, which], backend)
-            terms = losses.image_loss(drawn[0], images[0, which], None, weights)
+            terms = losses.image_loss(drawn, images[:, which], None, weights)
             loss = loss + terms["l1"] + SSIM * terms["ssim"]
         loss = loss + weights.acap * losses.acap_loss(canonical.means - raw.homes)
         loss = loss + weights.asap * losses.asap_loss(canonical.scales)

@@ -3,8 +3,8 @@
 Enters: `images` and `face_images` of B people, a `DrivingSignal`. Leaves: an `Avatar` (fused tokens and canonical
 Gaussians), and posed `Gaussians` in the world frame, for `lca_mini.render`. Part of the paper: its data flow, eq. 1-3,
 8 and 9 and skinning. What differs from the paper: `betas` are predicted from the fused tokens where the caller gives
-none; an action map beside the expression encoder; `SurfaceFinder`, and `Detail`, which builds on it; a light that shades
-colours once they are posed; `dual_branch=False` leaves the correction branch out (table S1).
+none; an action map beside the expression encoder; `SurfaceFinder`, and what builds on it: `BodyProjection` and
+`Detail`; a light that shades colours once they are posed; `dual_branch=False` leaves the correction branch out (table S1).
 The transformer may run under bfloat16 autocast; tokens leave it, and heads and skinning run, in float32, since
 bfloat16 would lose millimetres.
 """
