@@ -83,7 +83,7 @@ def measure(
     back from renders (gaze); distances of finger-tips (fingers). A quarter of an hour on two CPU cores.
 
     Args:
-        what: driving.
+        what: What to measure; so far driving alone.
         out: Folder for the result.
         weights: "mini", a .safetensors file, or a folder that holds one.
         size: How many people and moments; auto takes what suits the device, tiny only shows that all runs.

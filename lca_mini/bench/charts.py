@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 RESULTS = Path(__file__).parents[2] / "results"
 """Where `lca-mini bench suite --out results` stores what it measured, in a checkout of the repository."""
-TONES = ("#33658a", "#86bbd8", "#f6ae2d", "#f26419", "#758e4f", "#8d6b94")
+TONES = ("#33658a", "#86bbd8", "#f6ae2d", "#f26419", "#758e4f", "#8d6b94", "#b0475a")
+STAGES = {"signal": 0, "drive": 1, "drive_and_project": 1, "project": 2, "rank": 2, "list": 3, "bin": 6, "blend": 4,
+          "render": 5, "rest of render": 5}  # fmt: skip
+"""Tone of each stage: the same in all bars of a chart, whatever stages the others have."""
 
 
 def stored(bench: str, device: str) -> list[dict[str, Any]]:
@@ -28,6 +31,7 @@ def label(result: dict[str, Any]) -> str:
     """A result in two lines: preset, Gaussians, frames a call, kernels and whose tile lists."""
     together = result["batch"] * result["people"]
     call = "one a call" if together == 1 else f"{together} a call"
+    call += f" of {result['people']} avatars" if result["people"] > 1 else ""
     how = result["kernels"] + (", gsplat's lists" if result.get("lists") == "gsplat" else "")
     return f"{result['preset']}, {result['gaussians']:,} Gaussians\n{result['size']} pixels, {call} ({how})"
 
@@ -50,8 +54,8 @@ def stage_bars(results: list[dict[str, Any]], title: str) -> Figure:
     figure, axes = pyplot.subplots(figsize=(8, 1.6 + 0.7 * len(results)), layout="constrained")
     for row, result in enumerate(results):
         left = 0.0
-        for tone, (name, ms) in zip(TONES, parts_of(result).items()):
-            axes.barh(row, ms, left=left, color=tone, height=0.55, label=name.replace("_", " "))
+        for name, ms in parts_of(result).items():
+            axes.barh(row, ms, left=left, color=TONES[STAGES[name]], height=0.55, label=name.replace("_", " "))
             left += ms
     axes.set_yticks(range(len(results)), [label(result) for result in results], fontsize=8)
     axes.invert_yaxis()
