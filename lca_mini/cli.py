@@ -6,7 +6,9 @@ on stderr and exit code 2; then nothing was written. No part of the paper.
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
 import sys
 from functools import partial, wraps
 from pathlib import Path
@@ -209,13 +211,19 @@ def evaluate(
     print_json(result)
 
 
+def flowing(job: Callable[..., None]) -> Callable[..., None]:
+    """The same command, each argument's words in one line: tyro would break them where the source does."""
+    job.__doc__ = re.sub(r"\n {8,}", " ", inspect.cleandoc(job.__doc__ or ""))
+    return job
+
+
 def nested(commands: dict[str, Callable[..., None]], words: str) -> Callable[..., None]:
     """One command made of several: `lca-mini data make ...`. Each runs after parsing, so that its errors are its own."""
 
     def later(job: Callable[..., None]) -> Callable[..., Any]:
         return wraps(job)(lambda **options: partial(job, **options))
 
-    jobs = [Annotated[Any, tyro.conf.subcommand(name, constructor=later(job))] for name, job in commands.items()]
+    jobs = [Annotated[Any, tyro.conf.subcommand(name, constructor=later(flowing(job)))] for name, job in commands.items()]
 
     def chosen(job: Any) -> None:
         job()
@@ -224,8 +232,9 @@ def nested(commands: dict[str, Callable[..., None]], words: str) -> Callable[...
     return chosen
 
 
-COMMANDS = {"demo": demo, **DRIVE_COMMANDS, "train": train, "eval": evaluate, "experiment": experiment, "bench": bench,
-            "data": nested(DATA_COMMANDS, "Folders of samples: make, check and show them; figures of the population.")}
+COMMANDS = {"demo": demo, **DRIVE_COMMANDS, "train": train, "eval": evaluate, "experiment": experiment, "bench": bench}
+COMMANDS = {name: flowing(job) for name, job in COMMANDS.items()} | {
+    "data": nested(DATA_COMMANDS, "Folders of samples: make, check and show them; figures of the population.")}
 
 
 def print_json(result: dict[str, Any]) -> None:

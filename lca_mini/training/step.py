@@ -112,8 +112,6 @@ def objective(
 
     half = slice(chance.canonical % 2, None, 2)
 
-    half = slice(chance.canonical % 2, None, 2)
-
     def compare(gaussians: Gaussians, which: slice) -> tuple[dict[str, Tensor], Tensor]:
         pictures, coverage = draw_targets(gaussians[:, which], sample.cameras[:, which], backend)
         masks = sample.target_masks[:, which]
