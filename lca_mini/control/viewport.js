@@ -17,6 +17,7 @@ function render({ model, el }) {
   const canvas = document.createElement("canvas");
   const corner = document.createElement("span");
   box.className = "lca-viewport";
+  box.dataset.lmSuppressShortcuts = "true"; // JupyterLab and Notebook 7: arrow keys are ours, not the notebook's
   corner.className = "lca-corner";
   canvas.width = canvas.height = 256;
   canvas.tabIndex = 0;
@@ -49,8 +50,10 @@ function render({ model, el }) {
 
   // ---- frames
   const times = [];
-  let last = 0, told = 0, alive = true, timer = null;
+  let last = 0, told = 0, alive = true, timer = null, idle = null;
   function measure(now) {
+    clearTimeout(idle);
+    idle = setTimeout(() => (corner.textContent = ""), 1500); // a picture that rests has no rate
     while (times.length && now - times[0] > 2000) times.shift();
     if (times.length && now - times[times.length - 1] > 400) times.length = 0; // a pause is not slowness
     times.push(now);
@@ -121,10 +124,10 @@ function render({ model, el }) {
       } else if (event.shiftKey || event.buttons & 6) move.pan = side;
       else move.turn = [3.6 * side[0], 2.4 * side[1]];
       fingers.set(event.pointerId, now);
-    } else if (model.get("follow")) {
+    }
+    if (model.get("follow") && fingers.size < 2) // a finger leads the eyes while it drags: it cannot hover
       move.pointer = [(2 * (now[0] - left)) / width - 1, 1 - (2 * (now[1] - top)) / height];
-    } else return;
-    merge(move);
+    if (Object.keys(move).length) merge(move);
   });
   for (const name of ["pointerup", "pointercancel"])
     canvas.addEventListener(name, (event) => {
@@ -144,7 +147,7 @@ function render({ model, el }) {
     const move = (event.shiftKey && SHIFTED[event.key]) || KEYS[event.key];
     if (!move && event.key !== "Home") return;
     event.preventDefault();
-    event.stopPropagation(); // notebooks move between cells with arrow keys
+    event.stopPropagation(); // elsewhere, too, notebooks move between cells with arrow keys
     if (move) merge(move);
     else model.send({ kind: "reset" });
   });
@@ -158,6 +161,7 @@ function render({ model, el }) {
   return () => {
     alive = false;
     clearTimeout(timer);
+    clearTimeout(idle);
     model.off("msg:custom", receive);
     model.off("change:width", resize);
   };
