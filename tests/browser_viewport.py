@@ -201,6 +201,9 @@ def measure(
         look("drag")
         spans = sorted(slide(page, steps))
         look("slider")
+        page.locator(".widget-slider .noUi-handle").first.focus()
+        page.keyboard.press("ArrowLeft")
+        look("slider key")
         page.locator(CANVAS).focus()
         for key in ("ArrowRight", "ArrowUp", "Home"):
             page.keyboard.press(key)

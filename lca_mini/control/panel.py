@@ -21,7 +21,7 @@ from lca_mini.control.viewport import Viewport
 SIZES = (128, 192, 256, 384, 512, 768)
 NO_CLIP = "(none)"
 LABELS = {False: ("Play", "play"), True: ("Pause", "pause")}
-FIRST, SECOND = {"description_width": "76px"}, {"description_width": "48px"}  # of two in a row
+LONG, SHORT = {"description_width": "82px"}, {"description_width": "48px"}
 
 
 class Panel(widgets.HBox):
@@ -37,7 +37,7 @@ class Panel(widgets.HBox):
         rows = [[c["play"], c["clip"]], [c["view"], c["size"]], [c["background"], c["follow"]],
                 [c["random"], c["reset"]], [c["snapshot"], c["record"], c["ply"]]]  # fmt: skip
         left = widgets.VBox([self.viewport, *(widgets.HBox(row) for row in rows), self.status, self.progress],
-                            layout={"width": f"{self.viewport.width}px", "max_width": "100%", "flex": "0 0 auto"})  # fmt: skip
+                            layout={"width": f"{self.viewport.width + 4}px", "max_width": "100%", "flex": "0 0 auto"})  # fmt: skip
         right = widgets.VBox([self.sliders.tabs], layout={"flex": "1 1 300px", "max_width": "560px"})
         super().__init__([left, right], layout={"flex_flow": "row wrap"})
         self.add_class("lca-panel")  # viewport.css
@@ -61,14 +61,14 @@ class Panel(widgets.HBox):
 
     def _controls(self) -> dict[str, widgets.Widget]:
         """All but the sliders, each tied to what it does."""
-        s, shared = self.session, {"flex": "1 1 0", "width": "auto", "min_width": "0"}  # a row, evenly
+        s, shared = self.session, {"flex": "1 1 30%", "width": "auto", "min_width": "0"}  # a row, evenly
         size = s.size if s.size in SIZES else min(SIZES, key=lambda n: abs(n - s.size))
         c: dict[str, widgets.Widget] = {
             "play": widgets.ToggleButton(description="Play", icon="play", tooltip="Play or pause the motion", layout=shared),
-            "clip": widgets.Dropdown(options=[NO_CLIP, *CLIPS], description="motion", style=SECOND, layout=shared),
-            "view": widgets.Dropdown(options=["whole body", *VIEWS], description="view", style=FIRST, layout=shared),
-            "size": widgets.Dropdown(options=SIZES, value=size, description="pixels", style=SECOND, layout=shared),
-            "background": widgets.ColorPicker(value=hexadecimal(s.background), description="background", style=FIRST,
+            "clip": widgets.Dropdown(options=[NO_CLIP, *CLIPS], description="motion", style=SHORT, layout=shared),
+            "view": widgets.Dropdown(options=["whole body", *VIEWS], description="view", style=SHORT, layout=shared),
+            "size": widgets.Dropdown(options=SIZES, value=size, description="pixels", style=SHORT, layout=shared),
+            "background": widgets.ColorPicker(value=hexadecimal(s.background), description="background", style=LONG,
                                               layout=shared),
             "follow": widgets.Checkbox(description="gaze follows the pointer", indent=False, layout=shared),
         }  # fmt: skip

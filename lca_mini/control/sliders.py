@@ -21,6 +21,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Tabs, and the parts of a person on each."""
 HANDS = ("left_hand", "right_hand")
+LABELS = {False: {"description_width": "90px"}, True: {"description_width": "166px"}}
+"""Room for the words of the face, which are longer, and of all else."""
 
 
 def words(name: str) -> str:
@@ -76,8 +78,10 @@ class Sliders:
         slider = Slider(
             value=self.session.setting[dial.name], min=dial.low, max=dial.high, step=1 if dial.in_degrees else 0.01,
             description=words(dial.name.replace("spine.", "spine_").split(".")[-1]), readout_format=".0f" if dial.in_degrees else ".2f",
-            layout={"width": "97%"}, style={"description_width": "122px"},
+            layout={"width": "97%"}, style=LABELS[dial.part == "face"],
         )  # fmt: skip
+        what = f"{words(dial.name.replace('.', '_'))}, {dial.low:g} to {dial.high:g}{' degrees' * dial.in_degrees}"
+        slider.set_trait("tooltip" if slider.has_trait("tooltip") else "description_tooltip", what)  # ipywidgets 8, 7
 
         def turned(change: dict) -> None:
             if not self.following:
@@ -88,7 +92,7 @@ class Sliders:
 
     def _preset(self, kind: str) -> widgets.Dropdown:
         dropdown = widgets.Dropdown(options=[CHOOSE, *PRESETS[kind]], value=CHOOSE, description=words(kind),
-                                    layout={"width": "97%"}, style={"description_width": "122px"})  # fmt: skip
+                                    layout={"width": "97%"}, style=LABELS[kind == "face"])  # fmt: skip
 
         def chosen(change: dict) -> None:
             if not self.following and change["new"] != CHOOSE:

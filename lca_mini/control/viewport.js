@@ -12,15 +12,22 @@ const SHIFTED = {
 const LABEL = "Avatar. Drag or arrow keys: orbit. Shift and drag, shift and arrow keys, or two fingers: pan. " +
   "Wheel, pinch, plus and minus: zoom. Home: the whole body.";
 
+// A slider beside the viewport that has the focus: arrow keys are its own, not the notebook's, and it has a name.
+document.addEventListener("focusin", ({ target }) => {
+  if (!target.matches?.(".lca-panel .noUi-handle")) return;
+  target.dataset.lmSuppressShortcuts = "true";
+  target.setAttribute("aria-label", target.closest(".widget-slider")?.querySelector("label")?.title ?? "");
+});
+
 function render({ model, el }) {
   const box = document.createElement("div");
   const canvas = document.createElement("canvas");
   const corner = document.createElement("span");
   box.className = "lca-viewport";
-  box.dataset.lmSuppressShortcuts = "true"; // JupyterLab and Notebook 7: arrow keys are ours, not the notebook's
   corner.className = "lca-corner";
   canvas.width = canvas.height = 256;
   canvas.tabIndex = 0;
+  canvas.dataset.lmSuppressShortcuts = "true"; // JupyterLab, Notebook 7: what has the focus must itself say that keys are its
   canvas.setAttribute("role", "application");
   canvas.setAttribute("aria-label", LABEL);
   corner.setAttribute("aria-hidden", "true");
