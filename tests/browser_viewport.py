@@ -2,8 +2,8 @@
 
     python tests/browser_viewport.py [--in notebook] [--out results/browser_viewport_cpu.json] [--pictures folder]
 
-Needs JupyterLab (or Notebook 7), playwright, and a Chromium on the path (or CHROMIUM=...). All times are the browser's own clock, from
-the pointer's event to the moment the new picture is on the canvas. The last line is JSON; exit code 1 where something
+Needs JupyterLab (or Notebook 7), playwright, and a Chromium on the path (or CHROMIUM=...). All times are the
+browser's own clock, from the pointer's event to the moment the new picture is on the canvas. The last line is JSON; exit code 1 where something
 does not move. `test_control_browser.py` runs it where playwright and Chromium are there.
 """
 
@@ -84,7 +84,8 @@ def served(folder: Path, where: str = "jupyterlab") -> Iterator[str]:
 def run_all(page: Any, address: str) -> float:
     """Open the notebook and run every cell; seconds that took."""
     page.goto(address)
-    cells = sum(cell["cell_type"] == "code" for cell in json.loads((ROOT / "notebooks" / NOTEBOOK).read_text())["cells"])
+    stored = json.loads((ROOT / "notebooks" / NOTEBOOK).read_text())
+    cells = sum(cell["cell_type"] == "code" for cell in stored["cells"])
     shown = f"document.querySelectorAll('.jp-CodeCell').length >= {cells}"  # the kernel is connected after that
     idle = "document.querySelector('.jp-Notebook-ExecutionIndicator[data-status=idle]')"
     page.wait_for_function(f"() => {shown} && {idle}", timeout=60_000)
@@ -181,7 +182,7 @@ def measure(
     with tempfile.TemporaryDirectory() as folder, served(Path(folder), where) as address, sync_playwright() as play:
         browser = play.chromium.launch(executable_path=chromium(), args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_page(viewport={"width": 1280, "height": 1000})
-        values = sent_back(page)
+        values, load = sent_back(page), os.getloadavg()[0]
         notebook_seconds = run_all(page, address)
         failed = page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.stderr']").all_inner_texts()
         page.locator(CANVAS).scroll_into_view_if_needed()
@@ -225,7 +226,8 @@ def measure(
         browser.close()
     moved = dict(zip(names, (a != b for a, b in zip(seen, seen[1:]))))
     return {
-        "bench": "viewport", "preset": "mini", "size": side, "device": device_name("cpu"), "chromium": about,
+        "bench": "viewport", "preset": "mini", "size": side, "device": device_name("cpu"), "load_before": round(load, 2),
+        "chromium": about,
         where: version(where), "ipywidgets": version("ipywidgets"), "anywidget": version("anywidget"),
         "notebook_s": round(notebook_seconds, 1), "moved": moved, "stderr_cells": failed, "sent_back": untouched,
         "orbit_fps": round(rate, 1), "orbit_s": seconds, "play_fps": round(playing, 1), "slider_steps": steps,

@@ -77,7 +77,8 @@ class Sliders:
     def _slider(self, dial: Dial) -> Slider:
         slider = Slider(
             value=self.session.setting[dial.name], min=dial.low, max=dial.high, step=1 if dial.in_degrees else 0.01,
-            description=words(dial.name.replace("spine.", "spine_").split(".")[-1]), readout_format=".0f" if dial.in_degrees else ".2f",
+            description=words(dial.name.replace("spine.", "spine_").split(".")[-1]),
+            readout_format=".0f" if dial.in_degrees else ".2f",
             layout={"width": "97%"}, style=LABELS[dial.part == "face"],
         )  # fmt: skip
         what = f"{words(dial.name.replace('.', '_'))}, {dial.low:g} to {dial.high:g}{' degrees' * dial.in_degrees}"

@@ -27,7 +27,7 @@ function render({ model, el }) {
   corner.className = "lca-corner";
   canvas.width = canvas.height = 256;
   canvas.tabIndex = 0;
-  canvas.dataset.lmSuppressShortcuts = "true"; // JupyterLab, Notebook 7: what has the focus must itself say that keys are its
+  canvas.dataset.lmSuppressShortcuts = "true"; // JupyterLab and Notebook 7 look for this on what has the focus
   canvas.setAttribute("role", "application");
   canvas.setAttribute("aria-label", LABEL);
   corner.setAttribute("aria-hidden", "true");
