@@ -3,8 +3,8 @@
     python tests/browser_viewport.py [--in notebook] [--out results/browser_viewport_cpu.json] [--pictures folder]
 
 Needs JupyterLab (or Notebook 7), playwright, and a Chromium on the path (or CHROMIUM=...). All times are the
-browser's own clock, from the pointer's event to the moment the new picture is on the canvas. The last line is JSON; exit code 1 where something
-does not move. `test_control_browser.py` runs it where playwright and Chromium are there.
+browser's own clock, from the pointer's event to the moment the new picture is on the canvas. The last line is JSON; exit
+code 1 where something does not move. `test_control_browser.py` runs it where playwright and Chromium are there.
 """
 
 from __future__ import annotations
