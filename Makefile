@@ -1,5 +1,6 @@
 # make demo        from eight pictures to a driven avatar, into out/demo
 # make test        the tests and the notebooks, as CI runs them
+# make test-widgets7   the panel's tests with ipywidgets 7.7.1, which Colab has
 # make notebooks   JupyterLab in notebooks/
 # make results     the tables of README.md, from results/*.json
 # make badges      "Open in Colab" in the notebooks, from the address in pyproject.toml
@@ -18,13 +19,18 @@ WORKSHOP := notebooks,data,train,encoders,test
 CALM := OMP_WAIT_POLICY=PASSIVE GOMP_SPINCOUNT=0
 ONLY ?= *
 
-.PHONY: demo test notebooks results notebooks-run badges clean
+.PHONY: demo test test-widgets7 notebooks results notebooks-run badges clean
 
 demo: $(VENV)/.demo
 	$(BIN)/lca-mini demo --out out/demo
 
 test: $(VENV)/.workshop
 	$(CALM) $(BIN)/python -m pytest -q --nbval --nbval-current-env --nbval-sanitize-with notebooks/sanitize.cfg tests notebooks
+
+test-widgets7: $(VENV)/.workshop
+	$(PIP) install --upgrade --target $(VENV)/widgets7 --no-deps ipywidgets==7.7.1 ipython_genutils
+	PYTHONPATH=$(VENV)/widgets7:$(PYTHONPATH) $(BIN)/python -c 'import ipywidgets as w; assert w.__version__ == "7.7.1", w.__file__'
+	PYTHONPATH=$(VENV)/widgets7:$(PYTHONPATH) $(CALM) $(BIN)/python -m pytest -q tests/test_control_panel.py tests/test_control_session.py
 
 notebooks: $(VENV)/.workshop
 	$(BIN)/jupyter lab --notebook-dir notebooks

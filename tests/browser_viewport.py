@@ -1,10 +1,10 @@
 """Notebook 08 in a real browser: headless Chromium opens JupyterLab, runs all cells, and drags a slider and the picture.
 
-    python tests/browser_viewport.py [--out results/browser_viewport_cpu.json] [--pictures folder]
+    python tests/browser_viewport.py [--in notebook] [--out results/browser_viewport_cpu.json] [--pictures folder]
 
-Needs JupyterLab, playwright, and a Chromium on the path (or CHROMIUM=...). All times are the browser's own clock, from
-the pointer's event to the moment the new picture is on the canvas. The last line is JSON; exit code 1 where something
-does not move. `test_control_browser.py` runs it where playwright and Chromium are there.
+Needs JupyterLab (or Notebook 7), playwright, and a Chromium on the path (or CHROMIUM=...). All times are the
+browser's own clock, from the pointer's event to the moment the new picture is on the canvas. The last line is JSON; exit
+code 1 where something does not move. `test_control_browser.py` runs it where playwright and Chromium are there.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import socket
 import statistics
@@ -37,6 +38,8 @@ WATCH = """() => {
     .observe(canvas, { attributeFilter: ['data-serial'] });
   document.addEventListener('pointermove', () => lca.moved.push(performance.now()), true);
 }"""
+PLACES = {"jupyterlab": "lab/tree", "notebook": "notebooks"}
+"""Modules that serve the notebook, and where each shows it."""
 PIXELS = "() => document.querySelector('.lca-viewport canvas').toDataURL()"
 
 
@@ -46,18 +49,21 @@ def chromium() -> str | None:
 
 
 @contextmanager
-def jupyterlab(folder: Path) -> Iterator[str]:
-    """A server of its own on a free port, with a copy of the notebook; gives its address."""
+def served(folder: Path, where: str = "jupyterlab") -> Iterator[str]:
+    """A server of its own on a free port, with a copy of the notebook; gives its address. where: of `PLACES`."""
     shutil.copy(ROOT / "notebooks" / NOTEBOOK, folder)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     home = folder / "home"
+    quiet = home / "@jupyterlab" / "apputils-extension"
+    quiet.mkdir(parents=True)
+    (quiet / "notification.jupyterlab-settings").write_text('{"fetchNews": "false"}')
     env = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
                         "JUPYTER_CONFIG_DIR": str(home), "JUPYTERLAB_SETTINGS_DIR": str(home),
                         "JUPYTERLAB_WORKSPACES_DIR": str(home)}  # fmt: skip
-    command = [sys.executable, "-m", "jupyterlab", "--allow-root", "--no-browser", f"--port={port}", "--port-retries=0",
-               "--IdentityProvider.token=", f"--ServerApp.root_dir={folder}", "--LabApp.news_url=None"]  # fmt: skip
+    command = [sys.executable, "-m", where, "--allow-root", "--no-browser", f"--port={port}", "--port-retries=0",
+               "--IdentityProvider.token=", f"--ServerApp.root_dir={folder}"]  # fmt: skip
     with open(folder / "server.log", "w") as log:
         server = subprocess.Popen(command, env=env, stdout=log, stderr=subprocess.STDOUT, cwd=folder)
     try:
@@ -69,7 +75,7 @@ def jupyterlab(folder: Path) -> Iterator[str]:
                 time.sleep(0.5)
         else:
             raise RuntimeError((folder / "server.log").read_text()[-2000:])
-        yield f"http://127.0.0.1:{port}/lab/tree/{NOTEBOOK}"
+        yield f"http://127.0.0.1:{port}/{PLACES[where]}/{NOTEBOOK}"
     finally:
         server.terminate()
         server.wait(20)
@@ -78,8 +84,11 @@ def jupyterlab(folder: Path) -> Iterator[str]:
 def run_all(page: Any, address: str) -> float:
     """Open the notebook and run every cell; seconds that took."""
     page.goto(address)
-    page.wait_for_selector(".jp-NotebookPanel .jp-CodeCell", timeout=60_000)
-    page.wait_for_function("() => document.body.innerText.includes('| Idle')", timeout=60_000)
+    stored = json.loads((ROOT / "notebooks" / NOTEBOOK).read_text())
+    cells = sum(cell["cell_type"] == "code" for cell in stored["cells"])
+    shown = f"document.querySelectorAll('.jp-CodeCell').length >= {cells}"  # the kernel is connected after that
+    idle = "document.querySelector('.jp-Notebook-ExecutionIndicator[data-status=idle]')"
+    page.wait_for_function(f"() => {shown} && {idle}", timeout=60_000)
     started = time.perf_counter()
     page.click("text=Run >> nth=0")
     page.click("text=Run All Cells")
@@ -130,7 +139,38 @@ def slide(page: Any, steps: int) -> list[float]:
     return spans
 
 
-def measure(pictures: Path | None = None, seconds: float = 6.0, steps: int = 20) -> dict[str, Any]:
+def touch(page: Any, *ways: tuple[tuple[float, float], tuple[float, float]]) -> None:
+    """Fingers on the picture, each from one place to another (CSS pixels from the middle), lifted at the end."""
+    x, y = centre(page, CANVAS)
+    glass = page.context.new_cdp_session(page)
+
+    def put(kind: str, share: float = 0.0) -> None:
+        points = [{"x": x + a + share * (c - a), "y": y + b + share * (d - b), "id": i}
+                  for i, ((a, b), (c, d)) in enumerate(ways)]  # fmt: skip
+        glass.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [] if kind == "touchEnd" else points})
+
+    put("touchStart")
+    for step in range(1, 9):
+        put("touchMove", step / 8)
+        page.wait_for_timeout(30)
+    put("touchEnd")
+
+
+def sent_back(page: Any) -> list[str]:
+    """A list that fills with the values of widgets that the browser sends to the kernel."""
+    values: list[str] = []
+
+    def heard(message: str | bytes) -> None:
+        text = message if isinstance(message, str) else message.decode(errors="replace")
+        values.extend(re.findall(r'"method": ?"update", ?"state": ?{"value": ?([^,}]*)', text))
+
+    page.on("websocket", lambda socket: socket.on("framesent", heard))
+    return values
+
+
+def measure(
+    pictures: Path | None = None, seconds: float = 6.0, steps: int = 20, where: str = "jupyterlab"
+) -> dict[str, Any]:
     """Everything; plain values for a line of JSON. pictures: a folder for screenshots."""
     from playwright.sync_api import sync_playwright
 
@@ -139,47 +179,57 @@ def measure(pictures: Path | None = None, seconds: float = 6.0, steps: int = 20)
             pictures.mkdir(parents=True, exist_ok=True)
             page.screenshot(path=pictures / f"{name}.png")
 
-    with tempfile.TemporaryDirectory() as folder, jupyterlab(Path(folder)) as address, sync_playwright() as play:
+    with tempfile.TemporaryDirectory() as folder, served(Path(folder), where) as address, sync_playwright() as play:
         browser = play.chromium.launch(executable_path=chromium(), args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_page(viewport={"width": 1280, "height": 1000})
+        values, load = sent_back(page), os.getloadavg()[0]
         notebook_seconds = run_all(page, address)
         failed = page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.stderr']").all_inner_texts()
         page.locator(CANVAS).scroll_into_view_if_needed()
         page.wait_for_timeout(1500)
+        untouched = list(values)
         page.evaluate(WATCH)
-        seen = [page.evaluate(PIXELS)]
+        seen, names = [page.evaluate(PIXELS)], []
+
+        def look(name: str, wait: int = 1000) -> None:
+            page.wait_for_timeout(wait)
+            seen.append(page.evaluate(PIXELS))
+            names.append(name)
+            shoot(page, name)
+
         shoot(page, "ran")
         rate = orbit(page, seconds)
-        page.wait_for_timeout(1000)
-        seen.append(page.evaluate(PIXELS))
-        shoot(page, "orbited")
+        look("drag")
         spans = sorted(slide(page, steps))
-        page.wait_for_timeout(500)
-        seen.append(page.evaluate(PIXELS))
-        shoot(page, "slid")
+        look("slider")
+        page.locator(".widget-slider .noUi-handle").first.focus()
+        page.keyboard.press("ArrowLeft")
+        look("slider key")
         page.locator(CANVAS).focus()
-        page.keyboard.press("ArrowRight")
-        page.wait_for_timeout(1000)
-        seen.append(page.evaluate(PIXELS))
+        for key in ("ArrowRight", "ArrowUp", "Home"):
+            page.keyboard.press(key)
+            look(key)
         page.mouse.move(*centre(page, CANVAS))
         page.mouse.wheel(0, -400)
-        page.wait_for_timeout(1000)
-        seen.append(page.evaluate(PIXELS))
+        look("wheel")
+        touch(page, ((-60, 0), (60, 20)))
+        look("finger")
+        touch(page, ((-80, 0), (-30, 0)), ((80, 0), (30, 0)))
+        look("pinch")
         page.click(".widget-tab .lm-TabBar-tab:has-text('Face')")
         page.select_option(".widget-tab .widget-dropdown:visible select", "laugh")
         page.click("button:has-text('Play')")
-        page.wait_for_timeout(3000)
-        seen.append(page.evaluate(PIXELS))
+        look("play", 3000)
         playing = float(page.evaluate(f"() => document.querySelector('{CANVAS}').dataset.rate"))
-        shoot(page, "playing")
         side = page.evaluate(f"() => document.querySelector('{CANVAS}').width")
         about = browser.version
         browser.close()
-    moved = dict(zip(("drag", "slider", "key", "wheel", "play"), (a != b for a, b in zip(seen, seen[1:]))))
+    moved = dict(zip(names, (a != b for a, b in zip(seen, seen[1:]))))
     return {
-        "bench": "viewport", "preset": "mini", "size": side, "device": device_name("cpu"), "chromium": about,
-        "jupyterlab": version("jupyterlab"), "ipywidgets": version("ipywidgets"), "anywidget": version("anywidget"),
-        "notebook_s": round(notebook_seconds, 1), "moved": moved, "stderr_cells": failed,
+        "bench": "viewport", "preset": "mini", "size": side, "device": device_name("cpu"), "load_before": round(load, 2),
+        "chromium": about,
+        where: version(where), "ipywidgets": version("ipywidgets"), "anywidget": version("anywidget"),
+        "notebook_s": round(notebook_seconds, 1), "moved": moved, "stderr_cells": failed, "sent_back": untouched,
         "orbit_fps": round(rate, 1), "orbit_s": seconds, "play_fps": round(playing, 1), "slider_steps": steps,
         "slider_ms_median": round(statistics.median(spans), 1),
         "slider_ms_p95": round(spans[max(0, round(0.95 * steps) - 1)], 1), "slider_ms_max": round(spans[-1], 1),
@@ -188,11 +238,12 @@ def measure(pictures: Path | None = None, seconds: float = 6.0, steps: int = 20)
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--in", dest="where", choices=PLACES, default="jupyterlab")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--pictures", type=Path)
     arguments = parser.parse_args()
     about = {"command": "python " + " ".join(["tests/browser_viewport.py", *sys.argv[1:]]), "commit": commit()}
-    result = about | measure(arguments.pictures)
+    result = about | measure(arguments.pictures, where=arguments.where)
     if arguments.out:
         arguments.out.write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result))

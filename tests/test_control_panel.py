@@ -46,6 +46,22 @@ def test_sliders_and_session_agree(panel):
     assert sliders.of["spine.bend"].value == 25
 
 
+def test_the_browser_is_told_what_it_can_hold_and_believed_to_the_step(panel):
+    for name, dial in DIALS.items():
+        slider = panel.sliders.of[name]
+        for i in range(round((dial.high - dial.low) / slider.step) + 1):
+            value = round(dial.low + i * slider.step, 2)
+            told = slider.in_browser(value)
+            assert told == pytest.approx(value, abs=1e-9) and slider.in_browser(told) == told, f"{name} {value}"
+    turn = panel.sliders.of["head.turn"]
+    panel.session.apply({"head.turn": 10})
+    assert turn.value == 10 and turn.get_state("value")["value"] == turn.in_browser(10)
+    turn.set_state({"value": 9.999999999999996})
+    assert turn.value == 10 and panel.session.setting["head.turn"] == 10
+    panel.session.apply({"head.turn": 10.4})
+    assert panel.session.setting["head.turn"] == 10.4 and turn.get_state("value")["value"] == turn.in_browser(10)
+
+
 @pytest.mark.parametrize("kind", PRESETS)
 def test_presets_move_sliders_and_a_slider_leaves_the_preset(panel, kind: str):
     name = list(PRESETS[kind])[3]

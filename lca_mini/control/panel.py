@@ -20,7 +20,8 @@ from lca_mini.control.viewport import Viewport
 
 SIZES = (128, 192, 256, 384, 512, 768)
 NO_CLIP = "(none)"
-SHORT = {"description_width": "82px"}
+LABELS = {False: ("Play", "play"), True: ("Pause", "pause")}
+LONG, SHORT = {"description_width": "82px"}, {"description_width": "48px"}
 
 
 class Panel(widgets.HBox):
@@ -31,14 +32,15 @@ class Panel(widgets.HBox):
         self.viewport, self.sliders = Viewport(session), Sliders(session)
         self.following = False
         self.controls = c = self._controls()
-        self.progress = widgets.FloatProgress(min=0, max=1, layout={"width": "100%", "visibility": "hidden"})
+        self.progress = widgets.FloatProgress(min=0, max=1, layout={"width": "auto", "visibility": "hidden"})
         self.status = widgets.HTML("")
         rows = [[c["play"], c["clip"]], [c["view"], c["size"]], [c["background"], c["follow"]],
                 [c["random"], c["reset"]], [c["snapshot"], c["record"], c["ply"]]]  # fmt: skip
-        left = widgets.VBox([self.viewport, *(widgets.HBox(row) for row in rows), self.progress, self.status],
-                            layout={"width": "400px", "flex": "0 0 auto"})  # fmt: skip
-        right = widgets.VBox([self.sliders.tabs], layout={"flex": "1 1 360px", "min_width": "320px", "max_width": "560px"})
+        left = widgets.VBox([self.viewport, *(widgets.HBox(row) for row in rows), self.status, self.progress],
+                            layout={"width": f"{self.viewport.width + 4}px", "max_width": "100%", "flex": "0 0 auto"})  # fmt: skip
+        right = widgets.VBox([self.sliders.tabs], layout={"flex": "1 1 300px", "max_width": "560px"})
         super().__init__([left, right], layout={"flex_flow": "row wrap"})
+        self.add_class("lca-panel")  # viewport.css
         session.watchers.append(self.follow)
 
     def __repr__(self) -> str:
@@ -48,7 +50,8 @@ class Panel(widgets.HBox):
         """Show what the session holds: after a reset, or when a cell changed it."""
         self.following = True
         try:
-            self.controls["play"].value = self.session.playing
+            self.controls["play"].value = playing = self.session.playing
+            self.controls["play"].description, self.controls["play"].icon = LABELS[playing]
             self.controls["clip"].value = self.session.clip_name or NO_CLIP
             self.controls["background"].value = hexadecimal(self.session.background)
             if self.session.size in SIZES:
@@ -58,16 +61,16 @@ class Panel(widgets.HBox):
 
     def _controls(self) -> dict[str, widgets.Widget]:
         """All but the sliders, each tied to what it does."""
-        s, half, third = self.session, {"width": "49%"}, {"width": "33%"}
+        s, shared = self.session, {"flex": "1 1 30%", "width": "auto", "min_width": "0"}  # a row, evenly
         size = s.size if s.size in SIZES else min(SIZES, key=lambda n: abs(n - s.size))
         c: dict[str, widgets.Widget] = {
-            "play": widgets.ToggleButton(description="Play", icon="play", tooltip="Play or pause the motion", layout=half),
-            "clip": widgets.Dropdown(options=[NO_CLIP, *CLIPS], description="motion", style=SHORT, layout=half),
-            "view": widgets.Dropdown(options=["whole body", *VIEWS], description="view", style=SHORT, layout=half),
-            "size": widgets.Dropdown(options=SIZES, value=size, description="pixels", style=SHORT, layout=half),
-            "background": widgets.ColorPicker(value=hexadecimal(s.background), description="background", style=SHORT,
-                                              layout=half),
-            "follow": widgets.Checkbox(description="gaze follows the pointer", indent=False, layout=half),
+            "play": widgets.ToggleButton(description="Play", icon="play", tooltip="Play or pause the motion", layout=shared),
+            "clip": widgets.Dropdown(options=[NO_CLIP, *CLIPS], description="motion", style=SHORT, layout=shared),
+            "view": widgets.Dropdown(options=["whole body", *VIEWS], description="view", style=SHORT, layout=shared),
+            "size": widgets.Dropdown(options=SIZES, value=size, description="pixels", style=SHORT, layout=shared),
+            "background": widgets.ColorPicker(value=hexadecimal(s.background), description="background", style=LONG,
+                                              layout=shared),
+            "follow": widgets.Checkbox(description="gaze follows the pointer", indent=False, layout=shared),
         }  # fmt: skip
         c["play"].observe(self._when(lambda v: self._play(v)), "value")
         c["clip"].observe(self._when(lambda v: s.load_clip("" if v == NO_CLIP else v)), "value")
@@ -75,14 +78,14 @@ class Panel(widgets.HBox):
         c["size"].observe(self._when(s.resize), "value")
         c["background"].observe(self._when(lambda v: s.paint(from_hexadecimal(v))), "value")
         c["follow"].observe(self._when(lambda v: setattr(self.viewport, "follow", v)), "value")
-        for name, label, icon, tip, do, layout in (
-            ("random", "Random person", "user-plus", "Film and encode somebody new; takes some seconds", self._random, half),
-            ("reset", "Reset", "undo", "Pose, face, gaze, camera and background as at first", self._reset, half),
-            ("snapshot", "Snapshot", "camera", "Save the picture as PNG", lambda: snapshot(s, self.folder), third),
-            ("record", "Record MP4", "video-camera", "Save the motion, or a turn of the camera", self._record, third),
-            ("ply", "Save PLY", "download", "Save the Gaussians", lambda: save_avatar(s, self.folder), third),
+        for name, label, icon, tip, do in (
+            ("random", "Random person", "user-plus", "Film and encode somebody new; takes some seconds", self._random),
+            ("reset", "Reset", "undo", "Pose, face, gaze, camera and background as at first", self._reset),
+            ("snapshot", "Snapshot", "camera", "Save the picture as PNG", lambda: snapshot(s, self.folder)),
+            ("record", "Record MP4", "video-camera", "Save the motion, or a turn of the camera", self._record),
+            ("ply", "Save PLY", "download", "Save the Gaussians", lambda: save_avatar(s, self.folder)),
         ):
-            c[name] = widgets.Button(description=label, icon=icon, tooltip=tip, layout=layout)
+            c[name] = widgets.Button(description=label, icon=icon, tooltip=tip, layout=shared)
             c[name].on_click(self._clicked(do))
         return c
 

@@ -5,9 +5,11 @@ Enters: a `Session`. Leaves: ipywidgets (7.7 and 8 alike). No part of the paper.
 
 from __future__ import annotations
 
+import math
 import re
 
 import ipywidgets as widgets
+import traitlets
 
 from lca_mini.control.dials import DIALS, PARTS, PRESETS, REGIONS, Dial
 from lca_mini.control.session import Session
@@ -19,6 +21,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Tabs, and the parts of a person on each."""
 HANDS = ("left_hand", "right_hand")
+LABELS = {False: {"description_width": "90px"}, True: {"description_width": "166px"}}
+"""Room for the words of the face, which are longer, and of all else."""
 
 
 def words(name: str) -> str:
@@ -26,12 +30,30 @@ def words(name: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).replace("_", " ").lower()
 
 
+class Slider(widgets.FloatSlider):
+    """A slider whose values a browser can hold. A browser rounds what it is told to the slider's steps, in its own floats,
+    and sends back to be set whatever came out otherwise (10 as 9.999999999999996): after "Run all", values that a later
+    cell had long replaced. So the browser is told what it would make of a value, and what it says is rounded here.
+    """
+
+    value = traitlets.CFloat(0.0).tag(
+        sync=True, to_json=lambda value, slider: slider.in_browser(value), from_json=lambda value, _: round(value, 2)
+    )
+
+    def in_browser(self, value: float) -> float:
+        """What noUiSlider, the slider of ipywidgets 7.7 and 8, makes of a value: to percent, to steps, and back."""
+        wide = self.max - self.min
+        step = 100 * self.step / wide
+        percent = math.floor(100 * (value - self.min) / wide / step + 0.5) * step
+        return self.max if value >= self.max or percent >= 100 else percent * wide / 100 + self.min
+
+
 class Sliders:
     """`tabs` to show; `of` a dial's slider by its name; `presets` the dropdowns by kind."""
 
     def __init__(self, session: Session) -> None:
         self.session, self.following = session, False
-        self.of: dict[str, widgets.FloatSlider] = {name: self._slider(dial) for name, dial in DIALS.items()}
+        self.of: dict[str, Slider] = {name: self._slider(dial) for name, dial in DIALS.items()}
         self.presets: dict[str, widgets.Dropdown] = {kind: self._preset(kind) for kind in PRESETS}
         pages = {"Body": self._body(), "Fingers": self._fingers(), "Face": self._face(),
                  "Gaze": widgets.VBox([self.of[f"gaze.{axis}"] for axis in PARTS["gaze"]])}  # fmt: skip
@@ -52,12 +74,15 @@ class Sliders:
         finally:
             self.following = False
 
-    def _slider(self, dial: Dial) -> widgets.FloatSlider:
-        slider = widgets.FloatSlider(
+    def _slider(self, dial: Dial) -> Slider:
+        slider = Slider(
             value=self.session.setting[dial.name], min=dial.low, max=dial.high, step=1 if dial.in_degrees else 0.01,
-            description=words(dial.name.split(".")[1]), readout_format=".0f" if dial.in_degrees else ".2f",
-            layout={"width": "97%"}, style={"description_width": "122px"},
+            description=words(dial.name.replace("spine.", "spine_").split(".")[-1]),
+            readout_format=".0f" if dial.in_degrees else ".2f",
+            layout={"width": "97%"}, style=LABELS[dial.part == "face"],
         )  # fmt: skip
+        what = f"{words(dial.name.replace('.', '_'))}, {dial.low:g} to {dial.high:g}{' degrees' * dial.in_degrees}"
+        slider.set_trait("tooltip" if slider.has_trait("tooltip") else "description_tooltip", what)  # ipywidgets 8, 7
 
         def turned(change: dict) -> None:
             if not self.following:
@@ -68,7 +93,7 @@ class Sliders:
 
     def _preset(self, kind: str) -> widgets.Dropdown:
         dropdown = widgets.Dropdown(options=[CHOOSE, *PRESETS[kind]], value=CHOOSE, description=words(kind),
-                                    layout={"width": "97%"}, style={"description_width": "122px"})  # fmt: skip
+                                    layout={"width": "97%"}, style=LABELS[kind == "face"])  # fmt: skip
 
         def chosen(change: dict) -> None:
             if not self.following and change["new"] != CHOOSE:

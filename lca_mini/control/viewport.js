@@ -12,6 +12,13 @@ const SHIFTED = {
 const LABEL = "Avatar. Drag or arrow keys: orbit. Shift and drag, shift and arrow keys, or two fingers: pan. " +
   "Wheel, pinch, plus and minus: zoom. Home: the whole body.";
 
+// A slider beside the viewport that has the focus: arrow keys are its own, not the notebook's, and it has a name.
+document.addEventListener("focusin", ({ target }) => {
+  if (!target.matches?.(".lca-panel .noUi-handle")) return;
+  target.dataset.lmSuppressShortcuts = "true";
+  target.setAttribute("aria-label", target.closest(".widget-slider")?.querySelector("label")?.title ?? "");
+});
+
 function render({ model, el }) {
   const box = document.createElement("div");
   const canvas = document.createElement("canvas");
@@ -20,6 +27,7 @@ function render({ model, el }) {
   corner.className = "lca-corner";
   canvas.width = canvas.height = 256;
   canvas.tabIndex = 0;
+  canvas.dataset.lmSuppressShortcuts = "true"; // JupyterLab and Notebook 7 look for this on what has the focus
   canvas.setAttribute("role", "application");
   canvas.setAttribute("aria-label", LABEL);
   corner.setAttribute("aria-hidden", "true");
@@ -49,8 +57,10 @@ function render({ model, el }) {
 
   // ---- frames
   const times = [];
-  let last = 0, told = 0, alive = true, timer = null;
+  let last = 0, told = 0, alive = true, timer = null, idle = null;
   function measure(now) {
+    clearTimeout(idle);
+    idle = setTimeout(() => (corner.textContent = ""), 1500); // a picture that rests has no rate
     while (times.length && now - times[0] > 2000) times.shift();
     if (times.length && now - times[times.length - 1] > 400) times.length = 0; // a pause is not slowness
     times.push(now);
@@ -121,10 +131,10 @@ function render({ model, el }) {
       } else if (event.shiftKey || event.buttons & 6) move.pan = side;
       else move.turn = [3.6 * side[0], 2.4 * side[1]];
       fingers.set(event.pointerId, now);
-    } else if (model.get("follow")) {
+    }
+    if (model.get("follow") && fingers.size < 2) // a finger leads the eyes while it drags: it cannot hover
       move.pointer = [(2 * (now[0] - left)) / width - 1, 1 - (2 * (now[1] - top)) / height];
-    } else return;
-    merge(move);
+    if (Object.keys(move).length) merge(move);
   });
   for (const name of ["pointerup", "pointercancel"])
     canvas.addEventListener(name, (event) => {
@@ -144,7 +154,7 @@ function render({ model, el }) {
     const move = (event.shiftKey && SHIFTED[event.key]) || KEYS[event.key];
     if (!move && event.key !== "Home") return;
     event.preventDefault();
-    event.stopPropagation(); // notebooks move between cells with arrow keys
+    event.stopPropagation(); // elsewhere, too, notebooks move between cells with arrow keys
     if (move) merge(move);
     else model.send({ kind: "reset" });
   });
@@ -158,6 +168,7 @@ function render({ model, el }) {
   return () => {
     alive = false;
     clearTimeout(timer);
+    clearTimeout(idle);
     model.off("msg:custom", receive);
     model.off("change:width", resize);
   };
