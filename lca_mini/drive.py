@@ -171,10 +171,7 @@ def timeline(
         frames = max(1, int(min(length, longest) * settings.fps + 1e-6) + 1)
         motion = turntable(1)[torch.zeros(frames, dtype=torch.long)]
         body = Track(motion, even_times(frames, settings.fps), frozenset({"pose", "transl"}))
-    if recorded is not None:
-        track = combine(body, recorded, settings.fps)
-    else:
-        track = resample(body, settings.fps)
+    track = body if recorded is None else combine(body, recorded, settings.fps)
     if filmed is not None and len(filmed.seconds) > 1:
         longest = min(longest, float(2 * filmed.seconds[-1] - filmed.seconds[-2]))
     track = resample(track, settings.fps, longest)

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -21,9 +17,8 @@ from lca_mini.capture.shading import (
 from lca_mini.capture.shadows import ShadowMap, shadow_map, sun_visibility
 from lca_mini.capture.stage import light_patches
 from lca_mini.people.skin import Surface
+from interpreter import CUDA, INTERPRETED, outside, run_interpreted
 
-INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
-CUDA = torch.cuda.is_available()
 
 
 def quad(side: float, height: float) -> torch.Tensor:
@@ -167,13 +162,9 @@ def test_triton_light_interpreted(case):
     torch.testing.assert_close(lit(*given), light_patches(*given), atol=2e-5, rtol=2e-4)
 
 
-@pytest.mark.skipif(CUDA or INTERPRETED, reason="a GPU runs the kernels themselves")
+@outside
 def test_triton_in_the_interpreter():
-    pytest.importorskip("triton")
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", __file__, "-k", "interpreted"]
-    env = os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
-    done = subprocess.run(command, capture_output=True, text=True, env=env)
-    assert done.returncode == 0 and "4 passed" in done.stdout, done.stdout[-3000:]
+    run_interpreted(__file__, 4)
 
 
 @pytest.mark.skipif(not CUDA, reason="needs a CUDA device")

@@ -7,7 +7,6 @@ import math
 import pytest
 import torch
 
-from lca_mini import build, load_body, preset
 from lca_mini.body import ACTIONS
 from lca_mini.control import Session
 from lca_mini.control.camera import FAR, NEAR, STEEPEST, Orbit

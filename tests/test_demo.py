@@ -10,9 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from lca_mini import build, load_body, preset, render
+from lca_mini import load_body, render
 from lca_mini.body import eye_gaze, gaze_pose
-from lca_mini.capture import performance, turntable
+from lca_mini.capture import turntable
 from lca_mini.demo import EXAMPLE, DemoSettings, run_demo
 from lca_mini.driving import (
     body_cameras, driving_signal, face_cameras, hand_cameras, posed_joints, steady, with_face,

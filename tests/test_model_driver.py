@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -15,10 +11,9 @@ from lca_mini.model.drive_plan import chains, make_plan, pack, unpack
 from lca_mini.model.driver import Driver
 from lca_mini.model.light import LIGHT_REACH
 from lca_mini.types import Avatar, DrivingSignal, Gaussians
+from interpreter import CUDA, INTERPRETED, outside, run_interpreted
 from model_tiny import tiny_images, tiny_model, tiny_signal
 
-INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
-CUDA = torch.cuda.is_available()
 LEADING = {"one frame": (2,), "frames": (2, 3), "one person": (1, 4)}
 
 
@@ -136,13 +131,9 @@ def test_triton_kernels_interpreted(leading: tuple[int, ...], precision: str, to
         assert_twins(interpreted(model, avatar, signal, precision), model.drive(avatar, signal), tolerance)
 
 
-@pytest.mark.skipif(CUDA or INTERPRETED, reason="a GPU runs the kernels themselves")
+@outside
 def test_triton_in_the_interpreter() -> None:
-    pytest.importorskip("triton")
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", __file__, "-k", "interpreted"]
-    env = os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
-    done = subprocess.run(command, capture_output=True, text=True, env=env)
-    assert done.returncode == 0 and "6 passed" in done.stdout, done.stdout[-3000:]
+    run_interpreted(__file__, 6)
 
 
 @pytest.mark.skipif(not CUDA, reason="needs a CUDA device")

@@ -4,10 +4,6 @@ On a CPU the kernels run in Triton's interpreter, in a process of their own."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,10 +11,9 @@ import torch
 
 from lca_mini.recorded import room_for
 from lca_mini.render.gsplat_stages import TILE, Projected
+from interpreter import CUDA, INTERPRETED, outside, run_interpreted
 from render_scenes import BACKGROUND, cameras_around, gaussian_cloud, with_opacities
 
-INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
-CUDA = torch.cuda.is_available()
 DEVICE = "cpu" if INTERPRETED or not CUDA else "cuda"
 interpreted_or_cuda = pytest.mark.skipif(not (INTERPRETED or CUDA), reason="another test runs this one, interpreted")
 on_cuda = pytest.mark.skipif(not CUDA or INTERPRETED, reason="needs a CUDA device")
@@ -152,13 +147,9 @@ def test_interpreted_more_tiles_take_longer_keys(monkeypatch: pytest.MonkeyPatch
     assert made(projected, width, height)[0] == written_out(projected, width, height)[0]
 
 
-@pytest.mark.skipif(CUDA or INTERPRETED, reason="a GPU runs the kernels themselves")
+@outside
 def test_triton_in_the_interpreter() -> None:
-    pytest.importorskip("triton")
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", __file__, "-k", "interpreted_"]
-    env = os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
-    done = subprocess.run(command, capture_output=True, text=True, env=env)
-    assert done.returncode == 0 and f"{len(SCENES) + 4} passed" in done.stdout, done.stdout[-3000:]
+    run_interpreted(__file__, len(SCENES) + 4, "interpreted_")
 
 
 CLOUDS = {

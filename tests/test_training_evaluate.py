@@ -75,10 +75,11 @@ def test_the_template_is_seen_where_it_stands():
     still = replace(sample, pose=torch.zeros_like(sample.pose), betas=torch.zeros_like(sample.betas),
                     actions=torch.zeros_like(sample.actions), transl=torch.zeros_like(sample.transl),
                     gaze=torch.zeros_like(sample.gaze))
-    parts = baseline.part_map(body, regions.template_seen(body, still))
+    seen_by = lambda who: regions.template_seen(body, who.betas, who, who.cameras)  # noqa: E731
+    parts = baseline.part_map(body, seen_by(still))
     assert parts.shape == (1, 2, 32, 32) and parts.min() == -1 and parts.max() < len(baseline.PARTS)
     away = replace(still, transl=still.transl + torch.tensor([9.0, 0.0, 0.0]))
-    assert (parts >= 0).any() and (regions.template_seen(body, away) == -1).all()
+    assert (parts >= 0).any() and (seen_by(away) == -1).all()
 
 
 def test_face_and_hands_are_where_the_template_has_them():

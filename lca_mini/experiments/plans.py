@@ -29,7 +29,6 @@ RATES = {("nano", "cpu"): 2.0, ("mini", "cpu"): 0.2, ("mini", "cuda"): 150.0, ("
 """People a second in training, to guess minutes from: results/bench_train_*.json and train_mini_*.json; the last two are
 guesses."""
 PICTURES = {"cpu": 2.0, "cuda": 60.0}  # filmed, drawn and measured a second, nano on a CPU and mini on a GPU
-METHODS = ("model", "optimised", "projected")
 
 
 @dataclass(frozen=True)

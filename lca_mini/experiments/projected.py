@@ -13,10 +13,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from lca_mini.body import Body, with_gaze
-from lca_mini.body.template import posed_vertices
+from lca_mini.body import Body
 from lca_mini.capture.rasterizer import rasterize
 from lca_mini.training.baseline import WHITE
+from lca_mini.training.regions import template_vertices
 from lca_mini.types import Cameras, Sample
 
 TEXTURE = 512  # texels, along a side
@@ -33,13 +33,6 @@ def texels(body: Body, size: int = TEXTURE) -> tuple[Int[Tensor, "P"], Int[Tenso
     seen = rasterize(flat, body.uv_faces, torch.eye(4, device=flat.device)[None], K, size, size)
     place = (seen.face.flatten() >= 0).nonzero()[:, 0]
     return place, seen.face.flatten()[place], seen.bary.flatten(0, 2)[place]
-
-
-def vertices_of(body: Body, sample: Sample) -> Float[Tensor, "B T V 3"]:
-    """The bare template at each of a sample's targets' moments."""
-    pose = with_gaze(sample.pose, sample.gaze)
-    betas = sample.betas[:, None].expand(*pose.shape[:2], -1)
-    return posed_vertices(body, betas, pose, sample.transl, sample.actions)
 
 
 def look_up(
@@ -68,7 +61,7 @@ def look_up(
 def texture_of(body: Body, own: Sample, person: int, pictures: list[int], size: int = TEXTURE) -> Float[Tensor, "size size 3"]:
     """The texture of one person of `own`, filmed with `of_references`, from these of its pictures and their face crops."""
     place, face, bary = texels(body, size)
-    vertices = vertices_of(body, own[person : person + 1])[0, pictures]
+    vertices = template_vertices(body, own.betas[person : person + 1], own[person : person + 1])[0, pictures]
     side = own.face_images.shape[-1]
     near = Cameras(own.face_viewmats, own.face_Ks, side, side)
     both = [
@@ -113,7 +106,7 @@ def textured(body: Body, sample: Sample, textures: Float[Tensor, "B size size 3"
     cameras, size = sample.cameras, textures.shape[1]
     Ks = torch.cat([2 * cameras.Ks[..., :2, :], cameras.Ks[..., 2:, :]], -2)
     pictures = []
-    for person, vertices in enumerate(vertices_of(body, sample)):
+    for person, vertices in enumerate(template_vertices(body, sample.betas, sample)):
         seen = rasterize(vertices, body.faces, cameras.viewmats[person, :, 0], Ks[person, :, 0], 2 * cameras.height,
                          2 * cameras.width)  # fmt: skip
         uv = (body.uvs[body.uv_faces[seen.face.clamp(min=0)]] * seen.bary[..., None]).sum(-2)

@@ -13,15 +13,14 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from lca_mini.body import Body, bone_transforms, posed_vertices, rest_joints, with_gaze
-from lca_mini.capture import Motion, crop_camera, frame_person, look_at, random_lights, rasterize
+from lca_mini.capture import Motion, crop_camera, frame_person, look_at, random_lights
 from lca_mini.capture.film import film, sample_people
 from lca_mini.capture.rigs import intrinsics
 from lca_mini.driving import cameras_round
 from lca_mini.model import LCA
-from lca_mini.model.decoder import apply_offsets
-from lca_mini.model.lca import canonical_over_frames
 from lca_mini.people.crowd import grow
 from lca_mini.render import render
+from lca_mini.training.regions import template_seen
 from lca_mini.types import Avatar, Cameras, DrivingSignal, Gaussians
 
 HEAD = 15
@@ -98,10 +97,7 @@ def region_masks(
     body: Body, betas: Float[Tensor, "B K"], motion: Motion, cameras: Cameras, name: str
 ) -> Float[Tensor, "B F 1 H W"]:
     """Where the true body's region is seen by the first camera; hair, hats and glasses before it count with it."""
-    pose, shape = with_gaze(motion.pose, motion.gaze), motion.pose.shape[:2]
-    vertices = posed_vertices(body, betas[:, None].expand(*shape, -1), pose, motion.transl, motion.actions)
-    flat = (vertices.flatten(0, 1), body.faces, cameras.viewmats[:, :, 0].flatten(0, 1), cameras.Ks[:, :, 0].flatten(0, 1))
-    seen = rasterize(*flat, cameras.height, cameras.width).face.unflatten(0, shape)
+    seen = template_seen(body, betas, motion, cameras[:, :, :1])
     inside = region(body, name)[body.faces].all(1)
     return ((seen >= 0) & inside[seen.clamp(min=0)])[:, :, None].float()
 
@@ -120,9 +116,7 @@ def driven(model: LCA, avatar: Avatar, signal: DrivingSignal, without: str | Non
         told = replace(signal, pose=torch.cat([signal.pose[..., :25, :], torch.zeros_like(signal.pose[..., 25:, :])], -2))
     elif without is not None:
         told = replace(signal, **{without: torch.zeros_like(getattr(signal, without))})
-    canonical, corrections = canonical_over_frames(avatar, signal), model.correct(avatar, told)
-    corrected = canonical if corrections is None else apply_offsets(canonical, corrections)
-    return model.skin(corrected, avatar, signal, model.blended(avatar, signal))
+    return model.posed(avatar, signal, model.correct(avatar, told))
 
 
 def pictures(gaussians: Gaussians, cameras: Cameras, backend: str) -> Float[Tensor, "B F C 3 H W"]:

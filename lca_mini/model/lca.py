@@ -132,14 +132,17 @@ class LCA(nn.Module):
             signal: leading axes (B,) or (B, F).
         Returns: Gaussians [B N .] or [B F N .], world frame.
         """
-        canonical = canonical_over_frames(avatar, signal)
-        corrections = self.correct(avatar, signal)
-        corrected = canonical if corrections is None else apply_offsets(canonical, corrections)
-        return self.skin(corrected, avatar, signal, self.blended(avatar, signal))
+        return self.posed(avatar, signal, self.correct(avatar, signal))
 
     def canonical_posed(self, avatar: Avatar, signal: DrivingSignal) -> Gaussians:
         """The canonical Gaussians posed without correction (I_cano of eq. 10); shapes as in `drive`."""
-        return self.skin(canonical_over_frames(avatar, signal), avatar, signal, self.blended(avatar, signal))
+        return self.posed(avatar, signal, None)
+
+    def posed(self, avatar: Avatar, signal: DrivingSignal, corrections: GaussianOffsets | None) -> Gaussians:
+        """The canonical Gaussians with these corrections, posed; shapes as in `drive`."""
+        canonical = over_frames(avatar, signal).canonical
+        corrected = canonical if corrections is None else apply_offsets(canonical, corrections)
+        return self.skin(corrected, avatar, signal, self.blended(avatar, signal))
 
     def forward(
         self,
@@ -151,7 +154,7 @@ class LCA(nn.Module):
     ) -> Reconstruction:
         """`encode`, `canonical_posed` and `drive` in one call, unchecked, for training; arguments as there."""
         avatar, predicted, found = self.reconstruct(images, face_images, image_mask, betas)
-        canonical = canonical_over_frames(avatar, signal)
+        canonical = over_frames(avatar, signal).canonical
         corrections = self.correct(avatar, signal)
         blended = self.blended(avatar, signal)
         canonical_posed = self.skin(canonical, avatar, signal, blended)
@@ -229,9 +232,8 @@ class LCA(nn.Module):
         """What the correction branch adds in these frames; None without one."""
         if self.correction_branch is None:
             return None
-        features = avatar.token_features
-        with torch.autocast(features.device.type, enabled=False):
-            return self.correction_branch(features if signal.pose.dim() == 3 else features[:, None], signal)
+        with torch.autocast(signal.pose.device.type, enabled=False):
+            return self.correction_branch(over_frames(avatar, signal).token_features, signal)
 
     def transforms(self, avatar: Avatar, signal: DrivingSignal) -> Float[Tensor, "*batch 55 4 4"]:
         """Rest to posed transform of each joint; the eyes follow the gaze."""
@@ -252,8 +254,7 @@ class LCA(nn.Module):
     ) -> Gaussians:
         """Linear blend skinning and shading: each Gaussian moves as its anchor does, in the avatar's light."""
         with torch.autocast(signal.pose.device.type, enabled=False):
-            light = avatar.light if signal.pose.dim() == 3 else avatar.light[:, None]
-            factors = shade_factor(light, posed_normals(self.anchors.normals, blended))
+            factors = shade_factor(over_frames(avatar, signal).light, posed_normals(self.anchors.normals, blended))
             factors = factors.repeat_interleave(self.config.gaussians_per_anchor, dim=-2)
             posed = carry_gaussians(gaussians, blended, signal.transl)
             return replace(posed, colors=(posed.colors * factors).clamp(max=1))
@@ -281,8 +282,8 @@ def build(config: Config, body: Body) -> LCA:
     return LCA(config, body, sample_anchors(body, config.anchors, ANCHOR_SEED))
 
 
-def canonical_over_frames(avatar: Avatar, signal: DrivingSignal) -> Gaussians:
-    """The canonical Gaussians, with a frame axis of length one where the signal has frames.
+def over_frames(avatar: Avatar, signal: DrivingSignal) -> Avatar:
+    """The avatar, with a frame axis of length one where the signal has frames.
 
     Raises: ValueError where avatar and signal are of different numbers of people.
     """
@@ -290,4 +291,4 @@ def canonical_over_frames(avatar: Avatar, signal: DrivingSignal) -> Gaussians:
     if signal.pose.shape[0] != people or signal.pose.dim() not in (3, 4):
         raise ValueError(f"a driving signal with poses {list(signal.pose.shape)} does not fit an avatar of {people} "
                          "people; [B 55 3] or [B F 55 3] is needed")
-    return avatar.canonical.map(lambda t: t[:, None]) if frames else avatar.canonical
+    return avatar.map(lambda t: t[:, None]) if frames else avatar

@@ -91,13 +91,13 @@ class BodyProjection(nn.Module):
         local = torch.cat([(points[..., None, :] - self.centres) / UNIT, torch.ones_like(parts)[..., None]], dim=-1)
         design = (parts[..., None] * local).flatten(2)  # [N K 4P]
         weight = trust
-        for last in [False] * (ROUNDS - 1) + [True]:
+        for round_ in range(ROUNDS):
+            if round_:
+                weight = trust / (1 + ((design @ solved - at) / DOUBT).square().sum(-1, keepdim=True))
             weighted = (weight * design).mT
             factor = torch.linalg.cholesky_ex(weighted @ design + self.prior).L
             half = torch.linalg.solve_triangular(factor, weighted @ at, upper=False)
             solved = torch.linalg.solve_triangular(factor.mT, half, upper=True)  # [N 4P 2]
-            if not last:
-                weight = trust / (1 + ((design @ solved - at) / DOUBT).square().sum(-1, keepdim=True))
         linear, offset = solved.unflatten(1, (-1, 4)).split((3, 1), dim=2)
         linear = linear / UNIT
         affine = torch.cat([linear, offset - (self.centres[..., None] * linear).sum(2, keepdim=True)], dim=2)

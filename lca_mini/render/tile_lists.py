@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import torch
 import triton
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
 from lca_mini.render.gsplat_stages import TILE, Binned, Projected

@@ -168,7 +168,7 @@ def picture_numbers(
     targets, masks, shape = sample.targets, sample.target_masks, renders.shape[:2]
     made = {name: getattr(metrics, name)(renders, targets, masks) for name in MEASURES}
     made["lpips"] = metrics.lpips(net, *(t.flatten(0, 1) for t in (renders, targets, masks))).unflatten(0, shape)
-    seen = template_seen(body, sample)
+    seen = template_seen(body, sample.betas, sample, sample.cameras)
     for name, region in region_masks(body, seen).items():
         inside = region * (masks > 0.5)
         enough = inside.flatten(2).float().mean(2) >= SMALLEST_REGION

@@ -9,29 +9,34 @@ alike.
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from lca_mini.body import Body, with_gaze
 from lca_mini.body.template import posed_vertices
+from lca_mini.capture.motion import Motion
 from lca_mini.capture.rasterizer import rasterize
-from lca_mini.types import Sample
+from lca_mini.types import Cameras, Sample
 
 REGIONS = ("face", "hands")
 HEAD, HANDS = (15, 22, 23, 24), (20, 21, *range(25, 55))  # joints: head, jaw and eyes; wrists and fingers
 FRONT = 0.1  # metres: of the head, what lies farther forward than this, and looks forward, is face
 
 
-def template_seen(body: Body, sample: Sample) -> Int[Tensor, "B T H W"]:
-    """Which triangle of the bare template each target pixel sees; -1 for none."""
-    pose = with_gaze(sample.pose, sample.gaze)
-    betas = sample.betas[:, None].expand(*pose.shape[:2], -1)
-    vertices = posed_vertices(body, betas, pose, sample.transl, sample.actions).flatten(0, 1)
-    cameras = sample.cameras
-    seen = rasterize(
-        vertices, body.faces, cameras.viewmats.flatten(0, 2), cameras.Ks.flatten(0, 2), cameras.height, cameras.width
-    ).face
-    return seen.unflatten(0, pose.shape[:2])
+def template_vertices(body: Body, betas: Float[Tensor, "B K"], moments: Motion | Sample) -> Float[Tensor, "B T V 3"]:
+    """The bare template at each moment [B T ...] of a movement, or of a sample's targets."""
+    pose = with_gaze(moments.pose, moments.gaze)
+    return posed_vertices(body, betas[:, None].expand(*pose.shape[:2], -1), pose, moments.transl, moments.actions)
+
+
+def template_seen(
+    body: Body, betas: Float[Tensor, "B K"], moments: Motion | Sample, cameras: Cameras
+) -> Int[Tensor, "B T H W"]:
+    """Which triangle of the bare template each pixel sees through each moment's camera [B T 1]; -1 for none."""
+    vertices = template_vertices(body, betas, moments)
+    seen = rasterize(vertices.flatten(0, 1), body.faces, cameras.viewmats.flatten(0, 2), cameras.Ks.flatten(0, 2),
+                     cameras.height, cameras.width)  # fmt: skip
+    return seen.face.unflatten(0, vertices.shape[:2])
 
 
 def owners(body: Body) -> Int[Tensor, "F"]:

@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
 from lca_mini.body import ACTIONS, Body, bone_transforms, rest_joints, rotation_matrices
 from lca_mini.body.lbs import matrix_to_quaternion, quaternion_product
 from lca_mini.capture.chance import uniforms
-from lca_mini.capture.rigs import crop_camera, frame_person, project, relative_box
+from lca_mini.capture.rigs import crop_camera, project, relative_box
 from lca_mini.data.photos import crop, open_picture, square_round, to_tensor
 from lca_mini.types import Cameras, Sample
 
