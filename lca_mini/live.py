@@ -10,15 +10,17 @@ With gsplat, driving and projection are one graph launch, and what follows depen
   first. Meanwhile the host waits for the true number, which the first graph ends with. Where there was not room for it,
   the second graph is recorded with more and run again (about a tenth of a second, once for each room), so that a picture
   that a call returns is always complete.
+* lists "counted": the same, made without a sort (`tile_counted`), and of each tile only those that reach a pixel there.
 * lists "gsplat": gsplat's own, step by step, for which the host waits before it can queue anything more.
 
-Both hold the same Gaussians in the same order.
+Both hold the same Gaussians in the same order. Fixed lists are blended "parts" of a tile at a time by a kernel of our
+own (`tile_blend`), or by gsplat's, which draws the same but for rounding.
 """
 
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import Callable
+from typing import TYPE_CHECKING, Callable
 
 import torch
 from jaxtyping import Float
@@ -31,7 +33,14 @@ from lca_mini.render import choose_backend, render
 from lca_mini.render.gsplat_stages import Binned, Projected, bin_tiles, blend, project
 from lca_mini.types import Avatar, Cameras, DrivingSignal, Gaussians
 
-LISTS = ("fixed", "gsplat")
+if TYPE_CHECKING:
+    from lca_mini.render.tile_counted import Counted
+    from lca_mini.render.tile_lists import Ranked
+
+LISTS = ("fixed", "counted", "gsplat")
+FIXED = LISTS[:2]
+BLENDING = ("parts", "gsplat")
+MOST = 2**24  # Gaussians of all images together that the words of lists for parts number
 
 
 class Live:
@@ -40,7 +49,7 @@ class Live:
     def __init__(
         self, model: LCA, avatar: Avatar, cameras: Cameras, frames: int | None = None, kernels: str = "auto",
         precision: str = "auto", backend: str = "auto", background: tuple[float, float, float] = (1.0, 1.0, 1.0),
-        lists: str = "auto",
+        lists: str = "auto", blending: str = "auto",
     ) -> None:  # fmt: skip
         """Make the driver, and on CUDA capture it with the projection behind it.
 
@@ -48,14 +57,18 @@ class Live:
             cameras: [B C .], or [B F C .] where `frames` is F; `look` changes where they stand, not their size.
             frames, kernels, precision: as `Driver` takes them.
             backend: as `render` takes it.
-            lists: "fixed", "gsplat", or "auto": fixed where Triton is installed. `Live.lists` says which, None for other
+            lists: "fixed", "counted", "gsplat", or "auto": fixed where Triton is installed. `Live.lists` says which, None for other
                 backends than gsplat.
+            blending: "parts", "gsplat", or "auto": parts where lists are fixed, unless Gaussians are more than `MOST`.
+                `Live.blending` says which.
         Raises: ValueError, one sentence, for what `Driver` refuses, for cameras with other leading axes, and for lists
-            that cannot be.
+            or blending that cannot be.
         """
         self.backend = choose_backend(avatar.betas.device) if backend == "auto" else backend
         self.staged = self.backend == "gsplat"
         self.lists = choose_lists(lists, self.staged)
+        splats = cameras.viewmats.shape[:-2].numel() * avatar.canonical.means.shape[1]
+        self.blending = choose_blending(blending, self.lists, splats)
         self.background = background
         self.projected: Projected | None = None
         leading = (len(avatar.betas),) if frames is None else (len(avatar.betas), frames)
@@ -66,7 +79,7 @@ class Live:
         if self.staged:
             colour = torch.tensor(background, device=avatar.betas.device)
             self.backgrounds = colour.expand(*cameras.viewmats.shape[:-2], 3).contiguous()
-        if self.lists == "fixed":
+        if self.lists in FIXED:
             self.counted, self.pairs = torch.cuda.Event(), torch.empty(1, dtype=torch.int64, pin_memory=True)
             self.drawn = ByRoom(self.within)
         self.driver = Driver(model, avatar, frames, kernels, precision, then=self.prepare if self.staged else None)
@@ -74,10 +87,15 @@ class Live:
     def prepare(self, gaussians: Gaussians) -> None:
         """What the driver's graph ends with."""
         self.projected = project(gaussians, self.cameras)
-        if self.lists == "fixed":
-            from lca_mini.render.tile_lists import rank
+        if self.lists in FIXED:
+            self.ranked = self.rank()
 
-            self.ranked = rank(self.projected, self.cameras.width, self.cameras.height)
+    def rank(self) -> Ranked | Counted:
+        """The first half of lists with fixed room."""
+        from lca_mini.render.tile_counted import count
+        from lca_mini.render.tile_lists import rank
+
+        return (rank if self.lists == "fixed" else count)(self.projected, self.cameras.width, self.cameras.height)
 
     def look(self, cameras: Cameras) -> None:
         """Move the cameras; number and size stay as they were."""
@@ -101,15 +119,26 @@ class Live:
         """gsplat's tile lists of what the driver left."""
         return bin_tiles(self.projected, self.cameras.width, self.cameras.height)
 
+    def blend(self, gaussians: Gaussians, binned: Binned) -> Float[Tensor, "*leading C H W 3"]:
+        """The pictures, by gsplat's kernel."""
+        return blend(gaussians, self.projected, binned, self.cameras.width, self.cameras.height, self.backgrounds)
+
     def bin_within(self, room: int) -> Binned:
-        """The same lists with fixed room."""
+        """The same lists with fixed room, for `blend_within`."""
+        from lca_mini.render.tile_counted import list_counted
         from lca_mini.render.tile_lists import list_tiles
 
-        return list_tiles(self.projected, self.ranked, room, self.cameras.width, self.cameras.height)
+        opacities = self.driver.runner.gaussians.opacities if self.blending == "parts" else None
+        make = list_tiles if self.lists == "fixed" else list_counted
+        return make(self.projected, self.ranked, room, self.cameras.width, self.cameras.height, opacities)
 
-    def blend(self, gaussians: Gaussians, binned: Binned) -> Float[Tensor, "*leading C H W 3"]:
-        """The pictures."""
-        return blend(gaussians, self.projected, binned, self.cameras.width, self.cameras.height, self.backgrounds)
+    def blend_within(self, gaussians: Gaussians, binned: Binned) -> Float[Tensor, "*leading C H W 3"]:
+        """The pictures, as `blending` says."""
+        if self.blending != "parts":
+            return self.blend(gaussians, binned)
+        from lca_mini.render.tile_blend import blend_parts
+
+        return blend_parts(gaussians, self.projected, binned, self.cameras.width, self.cameras.height, self.backgrounds)
 
     def count(self) -> int:
         """Wait for the number of pairs of a Gaussian and a tile."""
@@ -119,7 +148,7 @@ class Live:
     def within(self, room: int) -> Callable[[], Tensor]:
         """The second graph, with so much room."""
         pool = next(iter(self.drawn.ways.values())).pool if self.drawn.ways else None
-        return Replay(lambda: self.blend(self.driver.runner.gaussians, self.bin_within(room)), pool)
+        return Replay(lambda: self.blend_within(self.driver.runner.gaussians, self.bin_within(room)), pool)
 
 
 class Replay:
@@ -143,6 +172,23 @@ def choose_lists(lists: str, staged: bool) -> str | None:
             raise ValueError(f'lists "{lists}" are for the gsplat backend; take "auto"')
         return None
     triton = find_spec("triton") is not None
-    if lists == "fixed" and not triton:
-        raise ValueError('lists "fixed" need Triton, which is not installed; take "gsplat"')
+    if lists in FIXED and not triton:
+        raise ValueError(f'lists "{lists}" need Triton, which is not installed; take "gsplat"')
     return lists if lists != "auto" else "fixed" if triton else "gsplat"
+
+
+def choose_blending(blending: str, lists: str | None, splats: int) -> str | None:
+    """What "auto" means for so many Gaussians. Raises: ValueError, one sentence, for what cannot be."""
+    if blending not in ("auto", *BLENDING):
+        raise ValueError(f"no blending {blending!r}; choose auto or one of {', '.join(BLENDING)}")
+    if lists is None and blending != "auto":
+        raise ValueError(f'blending "{blending}" is for the gsplat backend; take "auto"')
+    if blending == "parts" and lists == "gsplat":
+        raise ValueError('blending "parts" needs lists "fixed" or "counted"; take blending "gsplat"')
+    if lists == "counted" and (blending == "gsplat" or splats > MOST):
+        raise ValueError(f'lists "counted" are blended in parts, and number {MOST} Gaussians; take lists "fixed"')
+    if blending == "parts" and splats > MOST:
+        raise ValueError(f'blending "parts" numbers {MOST} Gaussians, here are {splats}; take blending "gsplat"')
+    if lists is None or blending != "auto":
+        return None if lists is None else blending
+    return "parts" if lists in FIXED and splats <= MOST else "gsplat"

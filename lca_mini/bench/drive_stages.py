@@ -28,9 +28,8 @@ def fixed_stages(
     over: drive_and_project; rank: sort by depth, count; list: fill, sort by tile; blend. `ms_graphs`: the two graphs of a
     frame as they are. `pixels_apart`: of a picture, those more than 1/255 from the one by gsplat's own lists."""
     from lca_mini.render.gsplat_stages import project
-    from lca_mini.render.tile_lists import rank
 
-    size, posed, there = (live.cameras.width, live.cameras.height), live.driver.runner.gaussians, turn().to("cpu")
+    posed, there = live.driver.runner.gaussians, turn().to("cpu")
     picture, touched, room = live(turn()), live.count(), live.drawn.room
     apart = (picture - live.blend(posed, live.bin())).abs().amax(-1) > 1 / 255
     binned = live.bin_within(room)
@@ -45,9 +44,9 @@ def fixed_stages(
     stages = {
         "signal": statistics.median(clock.each(lambda: live.driver.load(turn()), repeats)),
         "drive_and_project": alone(drive_and_project),
-        "rank": alone(lambda: rank(live.projected, *size)),
+        "rank": alone(live.rank),
         "list": alone(lambda: live.bin_within(room)),
-        "blend": alone(lambda: live.blend(posed, binned)),
+        "blend": alone(lambda: live.blend_within(posed, binned)),
     }  # fmt: skip
     from_host = statistics.median(clock.each(lambda: live.driver.load(there), repeats))
     graphs = [clock.streamed(graph, repeats) for graph in (live.driver.replay, live.drawn.way(room))]

@@ -18,13 +18,14 @@ from dataclasses import dataclass
 
 import torch
 import triton
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from lca_mini.render.gsplat_stages import TILE, Binned, Projected
 from lca_mini.render.tile_kernels import collect, fill, measure
 
 LANES = 256  # slots, or Gaussians, a program
+WIDE, HIGH = 8, 4  # pixels of a part of a tile, of which there are at most eight
 MOST_SHORT = 2**16  # tiles, over all images, whose numbers are sorted as 16 bits
 
 
@@ -62,9 +63,15 @@ def rank(projected: Projected, width: int, height: int) -> Ranked:
     return Ranked(order, torch.cumsum(counts[order], dim=0))
 
 
-def list_tiles(projected: Projected, ranked: Ranked, room: int, width: int, height: int) -> Binned:
+def list_tiles(
+    projected: Projected, ranked: Ranked, room: int, width: int, height: int,
+    opacities: Float[Tensor, "*batch N"] | None = None,
+) -> Binned:  # fmt: skip
     """The second half, for at most `room` pairs (a multiple of 256).
 
+    Args:
+        opacities: make lists for `tile_blend.blend_parts`: a bit for each part of the tile that the Gaussian reaches stands
+            in the ids' upper 8 bits; their lower 24 must number all Gaussians.
     Returns: lists whose offsets [*batch C tiles_y+1 tiles_x] have a row for no tile of the picture; ids [room].
     """
     shape, device = projected.depths.shape, projected.depths.device
@@ -76,8 +83,10 @@ def list_tiles(projected: Projected, ranked: Ranked, room: int, width: int, heig
     lowest, highest = torch.iinfo(kind).min if short else 0, torch.iinfo(kind).max
     keys, ids = torch.empty(room, dtype=kind, device=device), torch.empty(room, dtype=torch.int32, device=device)
     fill[(room // LANES,)](
-        ranked.ends, ranked.order, projected.means2d, projected.radii, keys, ids, count, shape[-1], tiles_x, tiles_y,
-        STEPS=count.bit_length(), TILE=TILE, LOWEST=lowest, HIGHEST=highest, LANES=LANES,
+        ranked.ends, ranked.order, projected.means2d, projected.radii, projected.conics,
+        projected.depths if opacities is None else opacities, keys, ids, count, shape[-1], shape[-2], tiles_x, tiles_y,
+        STEPS=count.bit_length(), TILE=TILE, PARTS=opacities is not None,
+        WIDE=WIDE, HIGH=HIGH, LOWEST=lowest, HIGHEST=highest, LANES=LANES,
     )  # fmt: skip
     keys, moved = torch.sort(keys, stable=True)  # 31 steps below find a place among 2^31 keys: compiled once
     sorted_ids = torch.empty_like(ids)
