@@ -19,13 +19,13 @@ own (`tile_blend`), or by gsplat's, which draws the same but for rounding.
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Callable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from lca_mini.live_options import FIXED, choose_blending, choose_lists
 from lca_mini.model.driver import Driver
 from lca_mini.model.lca import LCA
 from lca_mini.recorded import ByRoom, record
@@ -36,11 +36,6 @@ from lca_mini.types import Avatar, Cameras, DrivingSignal, Gaussians
 if TYPE_CHECKING:
     from lca_mini.render.tile_counted import Counted
     from lca_mini.render.tile_lists import Ranked
-
-LISTS = ("fixed", "counted", "gsplat")
-FIXED = LISTS[:2]
-BLENDING = ("parts", "gsplat")
-MOST = 2**24  # Gaussians of all images together that the words of lists for parts number
 
 
 class Live:
@@ -57,8 +52,8 @@ class Live:
             cameras: [B C .], or [B F C .] where `frames` is F; `look` changes where they stand, not their size.
             frames, kernels, precision: as `Driver` takes them.
             backend: as `render` takes it.
-            lists: "fixed", "counted", "gsplat", or "auto": fixed where Triton is installed. `Live.lists` says which, None for other
-                backends than gsplat.
+            lists: "fixed", "counted", "gsplat", or "auto": fixed where Triton is there. `Live.lists` says which, None
+                for other backends than gsplat.
             blending: "parts", "gsplat", or "auto": parts where lists are fixed, unless Gaussians are more than `MOST`.
                 `Live.blending` says which.
         Raises: ValueError, one sentence, for what `Driver` refuses, for cameras with other leading axes, and for lists
@@ -161,34 +156,3 @@ class Replay:
     def __call__(self) -> Tensor:
         self.graph.replay()
         return self.made
-
-
-def choose_lists(lists: str, staged: bool) -> str | None:
-    """What "auto" means. Raises: ValueError, one sentence, for what cannot be."""
-    if lists not in ("auto", *LISTS):
-        raise ValueError(f"no lists {lists!r}; choose auto or one of {', '.join(LISTS)}")
-    if not staged:
-        if lists != "auto":
-            raise ValueError(f'lists "{lists}" are for the gsplat backend; take "auto"')
-        return None
-    triton = find_spec("triton") is not None
-    if lists in FIXED and not triton:
-        raise ValueError(f'lists "{lists}" need Triton, which is not installed; take "gsplat"')
-    return lists if lists != "auto" else "fixed" if triton else "gsplat"
-
-
-def choose_blending(blending: str, lists: str | None, splats: int) -> str | None:
-    """What "auto" means for so many Gaussians. Raises: ValueError, one sentence, for what cannot be."""
-    if blending not in ("auto", *BLENDING):
-        raise ValueError(f"no blending {blending!r}; choose auto or one of {', '.join(BLENDING)}")
-    if lists is None and blending != "auto":
-        raise ValueError(f'blending "{blending}" is for the gsplat backend; take "auto"')
-    if blending == "parts" and lists == "gsplat":
-        raise ValueError('blending "parts" needs lists "fixed" or "counted"; take blending "gsplat"')
-    if lists == "counted" and (blending == "gsplat" or splats > MOST):
-        raise ValueError(f'lists "counted" are blended in parts, and number {MOST} Gaussians; take lists "fixed"')
-    if blending == "parts" and splats > MOST:
-        raise ValueError(f'blending "parts" numbers {MOST} Gaussians, here are {splats}; take blending "gsplat"')
-    if lists is None or blending != "auto":
-        return None if lists is None else blending
-    return "parts" if lists in FIXED and splats <= MOST else "gsplat"

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from lca_mini import recorded
-from lca_mini.live import Live, choose_blending
+from lca_mini.live import Live
+from lca_mini.live_options import choose_blending
 from lca_mini.render import render
 from lca_mini.types import Cameras
 from model_tiny import tiny_images, tiny_model, tiny_signal
@@ -65,7 +66,7 @@ def test_fixed_lists_draw_what_gsplats_draw(
         assert got.shape == wanted.shape == (*leading, views, 512, 512, 3)
         assert ((got - wanted).abs() < 1 / 255).float().mean() > 0.999
         apart = (got - wanted).abs() > 1e-5  # the same Gaussians in the same order
-        assert not apart.any() if blending == "gsplat" else apart.float().mean() < 1e-5  # a cut-off may fall either way
+        assert apart.float().mean() < (1e-5 if blending == "parts" else 1e-9)  # a cut-off may fall to either side
         pairs.append(live.count()), rooms.append(live.drawn.room)
         assert pairs[-1] == len(other.bin().ids)
     assert pairs[3] > rooms[0] and rooms[3] >= pairs[3]  # it did run over
@@ -103,8 +104,8 @@ def test_lists_are_chosen_or_refused_in_one_sentence() -> None:
 
 
 def test_blending_is_chosen_or_refused_in_one_sentence() -> None:
-    assert [choose_blending("auto", *given) for given in ((None, 9), ("gsplat", 9), ("fixed", 9), ("fixed", 2**24 + 1))] == [
-        None, "gsplat", "parts", "gsplat"]  # fmt: skip
+    asked = ((None, 9), ("gsplat", 9), ("fixed", 9), ("fixed", 2**24 + 1))
+    assert [choose_blending("auto", *given) for given in asked] == [None, "gsplat", "parts", "gsplat"]
     for given, words in ((("whole", "fixed", 9), "no blending 'whole'; choose auto or one of parts, gsplat"),
                          (("parts", None, 9), "for the gsplat backend"), (("parts", "gsplat", 9), "needs lists"),
                          (("parts", "fixed", 2**24 + 1), "here are 16777217"),

@@ -2,9 +2,9 @@
 
 Enters: `Projected` Gaussians, and tile lists whose words also say which parts of the tile each Gaussian reaches
 (`tile_lists.list_tiles`). Leaves: pictures [*batch C H W 3] over a background. No part of the paper. What differs from
-`gsplat_stages.blend`, the readable twin: nothing but the order of rounding. Its kernel gives a tile of 16 x 16 pixels to
-one program, which takes every Gaussian of the list; a person covers a sixth of the picture, so that few programs work,
-and the longest list decides. Here a program is one warp and has a part of a tile, of which only it takes the Gaussians
+`gsplat_stages.blend`, the readable twin: nothing but rounding. Its kernel gives a tile of 16 x 16 pixels to a program,
+which takes every Gaussian of the list; a person covers a sixth of the picture, so that few programs work, and the
+longest list decides. Here a program is one warp and has a part of a tile, of which only it takes the Gaussians
 that reach 1/255 there.
 
 How: words are read 32 at a time; a lane says whether its Gaussian reaches the part, and one number holds all answers.

@@ -3,8 +3,8 @@
 Enters: `Projected` Gaussians [*batch C N .] and opacities. Leaves: `Counted`, whose last end is how many pairs of a
 Gaussian and a tile there are at most; then, for a number of slots, `Binned` lists for `tile_blend.blend_parts`. No part
 of the paper. What differs from `tile_lists`: a Gaussian that reaches no pixel of a tile is not in its list, so that
-pictures are the same and lists shorter; and the work of ordering grows with the square of a list's length, which is less
-than ten passes over few pairs, and more where lists are long or frames many.
+pictures are the same and lists shorter; and the work of ordering grows with the square of a list's length, which is
+less than many passes over few pairs, and more where lists are long or frames many.
 """
 
 from __future__ import annotations
@@ -60,9 +60,9 @@ def list_counted(
     held, bounds = torch.zeros(2, lists + 1, dtype=torch.int32, device=device)
     tiles, places, keys, where = torch.empty(4, room, dtype=torch.int64, device=device)
     spread[(room // LANES,)](
-        counted.ends, projected.means2d, projected.radii, projected.conics, projected.depths, opacities, held, tiles, keys,
-        number, shape[-1], shape[-2], tiles_x, tiles_y, STEPS=number.bit_length(), TILE=TILE, WIDE=tile_lists.WIDE,
-        HIGH=tile_lists.HIGH, LANES=LANES,
+        counted.ends, projected.means2d, projected.radii, projected.conics, projected.depths, opacities, held, tiles,
+        keys, number, shape[-1], shape[-2], tiles_x, tiles_y,
+        STEPS=number.bit_length(), TILE=TILE, WIDE=tile_lists.WIDE, HIGH=tile_lists.HIGH, LANES=LANES,
     )  # fmt: skip
     torch.cumsum(held[:-1], dim=0, dtype=torch.int32, out=bounds[1:])
     gather[(room // LANES,)](bounds, tiles, keys, where, places, LANES=LANES)
@@ -73,9 +73,10 @@ def list_counted(
 
 @triton.jit
 def spread(ends, means2d, radii, conics, depths, opacities, held, tiles, keys, gaussians, each, views, tiles_x, tiles_y,
-           STEPS: tl.constexpr, TILE: tl.constexpr, WIDE: tl.constexpr, HIGH: tl.constexpr, LANES: tl.constexpr):  # fmt: skip
-    """A pair a lane: its tile, below it which of the tile's pairs it is, in no certain order; -1 where it reaches no part.
-    Its key: depth, then number, then the bits of its parts. held: zeros, where pairs of a tile are counted."""
+           STEPS: tl.constexpr, TILE: tl.constexpr, WIDE: tl.constexpr, HIGH: tl.constexpr,
+           LANES: tl.constexpr):  # fmt: skip
+    """A pair a lane: its tile, below it which of the tile's pairs it is, in no certain order; -1 where it reaches no
+    part. Its key: depth, then number, then the bits of its parts. held: zeros, where pairs of a tile are counted."""
     slot = tl.program_id(0).to(tl.int64) * LANES + tl.arange(0, LANES)
     real = slot < tl.load(ends + gaussians - 1)
     n, at = owner(ends, slot, real, gaussians, STEPS, LANES)

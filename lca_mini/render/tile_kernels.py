@@ -48,8 +48,8 @@ def measure(means2d, radii, depths, counts, sort_depths, gaussians, tiles_x, til
 @triton.jit
 def reached(means2d, conics, opacities, n, shared, real, left, top, TILE: tl.constexpr, WIDE: tl.constexpr,
             HIGH: tl.constexpr):  # fmt: skip
-    """A bit for each part of the tile at pixel (left, top), `WIDE` x `HIGH` pixels in rows: whether Gaussian n reaches an
-    alpha of 1/255 between its outermost pixels' centres. The form is least, seen from a mean outside, on a near side."""
+    """A bit for each part of the tile at pixel (left, top), `WIDE` x `HIGH` pixels in rows: whether Gaussian n reaches
+    an alpha of 1/255 between its outermost pixels' centres. From a mean outside, the form is least on a near side."""
     x, y = tl.load(means2d + 2 * n, mask=real, other=0.0), tl.load(means2d + 2 * n + 1, mask=real, other=0.0)
     a = tl.load(conics + 3 * n, mask=real, other=1.0)
     b = tl.load(conics + 3 * n + 1, mask=real, other=0.0)

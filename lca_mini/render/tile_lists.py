@@ -70,8 +70,8 @@ def list_tiles(
     """The second half, for at most `room` pairs (a multiple of 256).
 
     Args:
-        opacities: make lists for `tile_blend.blend_parts`: a bit for each part of the tile that the Gaussian reaches stands
-            in the ids' upper 8 bits; their lower 24 must number all Gaussians.
+        opacities: make lists for `tile_blend.blend_parts`: a bit for each part of the tile that the Gaussian reaches
+            stands in the ids' upper 8 bits; their lower 24 must number all Gaussians.
     Returns: lists whose offsets [*batch C tiles_y+1 tiles_x] have a row for no tile of the picture; ids [room].
     """
     shape, device = projected.depths.shape, projected.depths.device
