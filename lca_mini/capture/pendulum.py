@@ -4,8 +4,8 @@ Enters: `Motion`. Leaves: its `swing`, which `people.sway.hang` turns into displ
 names secondary motion as a limit of its own.
 
 What hangs is a damped pendulum whose pivot moves. How far it lags behind where it would hang at rest, u, obeys
-u'' + 2 d w u' + w^2 u = -a, with a the acceleration of that place: u is a convolved with the pendulum's impulse response, so
-that all frames come at once and none is stepped through.
+u'' + 2 d w u' + w^2 u = -a, with a the acceleration of that place: u is a convolved with the pendulum's impulse
+response, so that all frames come at once and none is stepped through.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ def _markers(motion: Motion) -> tuple[Float[Tensor, "F 2 2"], Float[Tensor, "F 2
 
 
 def _lag(moved: Float[Tensor, "F D"], fps: float, rate: float, damping: float, looped: bool) -> Float[Tensor, "F D"]:
-    """How far pendulums lag behind what they hang on, in its unit. Of loops, the step from the last frame to the first is
-    as long as the mean of the steps beside it."""
+    """How far pendulums lag behind what they hang on, in its unit. Of loops, the step from the last frame to the first
+    is as long as the mean of the steps beside it."""
     steps = moved.diff(dim=0)
     if len(steps) < 2:
         return torch.zeros_like(moved)
@@ -83,6 +83,8 @@ def _lag(moved: Float[Tensor, "F D"], fps: float, rate: float, damping: float, l
     own = 2 * math.pi * rate
     damped = own * math.sqrt(1 - damping * damping)
     response = (-damping * own * t).exp() * (damped * t).sin() / damped
-    before = push.repeat(-(-len(t) // len(push)), 1)[-len(t) + 1 :] if looped else push.new_zeros(len(t) - 1, push.shape[1])
+    before = push.new_zeros(len(t) - 1, push.shape[1])
+    if looped:
+        before = push.repeat(-(-len(t) // len(push)), 1)[-len(before) :]
     history = torch.cat([before, push]).T[:, None]
     return -F.conv1d(history, response.flip(0)[None, None])[:, 0].T

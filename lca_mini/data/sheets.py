@@ -26,7 +26,7 @@ PEOPLE = 32  # a file of a card; more would have to be shrunk
 RATE, MOMENTS = 24.0, 40  # of the clips that `moving_sheet` takes its pictures from
 MOVING = ((2, "turn", 0.6, -0.30, 0.55), (10, "walk", 0.8, -0.35, 0.55), (6, "turn", 0.8, 0.52, 0.32),
           (1, "turn", 3.4, 0.52, 0.32), (28, "bow", 1.1, 0.46, 0.36))  # fmt: skip
-"""Who (of the train split), what they do, from where they are seen (radians from ahead), how high, and half of how much."""
+"""Who (of the train split), what they do; from where they are seen (radians from ahead), how high, half of how much."""
 
 
 def people_rows(source: SampleFolder, people: int = 8) -> UInt8[Tensor, "H W 3"]:
@@ -69,8 +69,8 @@ def crowd_sheet(
 
 @torch.no_grad()
 def moving_sheet(size: int, device: torch.device | str, columns: int = COLUMNS) -> UInt8[Tensor, "H W 3"]:
-    """A row for each of `MOVING`: somebody of the train split turns round and stands, walks, or bows and rises, seen from
-    one side at equal intervals, with what hangs swinging as the movement before makes it."""
+    """A row for each of `MOVING`: somebody of the train split turns round and stands, walks, or bows and rises, seen
+    from one side at equal intervals, with what hangs swinging as the movement before makes it."""
     from lca_mini.capture import NOMINAL, orbit_cameras, random_lights, swung, turntable, walk
     from lca_mini.capture.film import film
     from lca_mini.people import grow

@@ -63,8 +63,8 @@ def posed(
     crowd: Crowd, pose: Float[Tensor, "B F 55 3"], transl: Float[Tensor, "B F 3"], gaze: Float[Tensor, "B F 4"],
     actions: Float[Tensor, "B F 52"], swing: Float[Tensor, "B F 2 3"] | None = None,
 ) -> Float[Tensor, "B F N 3"]:  # fmt: skip
-    """Vertices in the world: facial actions and folds first, then the skeleton, as the body itself moves; then skirts and
-    hair hang down from it. swing: of `sway.hang`."""
+    """Vertices in the world: facial actions and folds first, then the skeleton, as the body itself moves; then skirts
+    and hair hang down from it. swing: of `sway.hang`."""
     body, mesh, creased = _body(str(pose.device)), wardrobe(str(pose.device)), folds(str(pose.device))
     points = crowd.rest[:, None].expand(*pose.shape[:2], -1, -1).clone()
     points[:, :, mesh.moving] += (actions @ mesh.exprdirs.flatten(0, 1).T).unflatten(-1, (-1, 3))

@@ -1,11 +1,11 @@
 """Skirts, hems of loose tops, long hair and hoops hang towards the ground, and swing.
 
 Enters: posed people, and how far what hangs has swung. Leaves: vertices of the shared mesh that are moved in the world.
-Not part of the paper, which names secondary motion as a limit of its own. Everything follows from one moment; what came
-before it lies in the swing alone (`capture.pendulum`), so that any frame can be made without the others.
+Not part of the paper, which names secondary motion as a limit of its own. Everything follows from one moment; what
+came before it lies in the swing alone (`capture.pendulum`), so that any frame can be made without the others.
 
-Each vertex hangs below a pivot as a rod does: its lever times the change of direction from how its bone would hold it to
-where gravity and swing pull it. The part of a move that goes inwards ends where the body begins.
+Each vertex hangs below a pivot as a rod does: its lever times the change of direction from how its bone would hold it
+to where gravity and swing pull it. The part of a move that goes inwards ends where the body begins.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class Hanging(Movable):
     """Vertices that swing together.
 
     ids: of the shared mesh. part: theirs. joint: that holds them. pivots: how far above that joint each one's pivot
-    is, metres. gains: share of the lever. outward, clear: unit, away from the middle and from the nearest skin, template
-    frame. room: how far away that is, metres. twist: share of a turn about the vertical.
+    is, metres. gains: share of the lever. outward, clear: unit, away from the middle and from the nearest skin,
+    template frame. room: how far away that skin is, metres. twist: share of a turn about the vertical.
     """
 
     ids: Int[Tensor, " A"]
@@ -57,8 +57,10 @@ class Hanging(Movable):
 @lru_cache(maxsize=8)
 def hanging(device: str) -> tuple[Hanging, Hanging]:
     """Cloth and hair, on a device."""
-    return (_group((SKIRT, TOP), PELVIS), _group((CURTAIN, TAIL, EARRINGS), HEAD)) if device == "cpu" else tuple(
-        group.to(device) for group in hanging("cpu"))  # fmt: skip
+    if device != "cpu":
+        cloth, hair = hanging("cpu")
+        return cloth.to(device), hair.to(device)
+    return _group((SKIRT, TOP), PELVIS), _group((CURTAIN, TAIL, EARRINGS), HEAD)
 
 
 @torch.no_grad()
@@ -81,7 +83,8 @@ def _group(parts: tuple[int, ...], joint: int) -> Hanging:
     rings = (kind == TAIL)[:, None] & ((points[:, None, 1] - points[None, :, 1]).abs() < 1e-5) & (kind == TAIL)
     room = torch.where(kind == TAIL, room.expand(len(ids), -1).masked_fill(~rings, torch.inf).amin(1), room)  # as one
     at = rest_joints(body, torch.zeros(1, body.shapedirs.shape[-1]), torch.zeros(1, 52))[0, joint, 1]
-    turns = torch.where((kind == TOP) | (kind == EARRINGS), 0.0, smoothstep(0.0, 0.4 if joint == PELVIS else 0.25, depth))
+    turns = smoothstep(0.0, 0.4 if joint == PELVIS else 0.25, depth)
+    turns = torch.where((kind == TOP) | (kind == EARRINGS), 0.0, turns)
     room = torch.where(kind == EARRINGS, torch.inf, torch.where(kind == TOP, 0.0, room))
     return Hanging(ids, kind, joint, pivots[ids] - at, gains[ids], away, clear, room, turns)
 
