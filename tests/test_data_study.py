@@ -14,7 +14,7 @@ from training_fakes import fake_film
 from lca_mini.cli import main
 from lca_mini.data.charts import chart, counts
 from lca_mini.data.people import film_with
-from lca_mini.data.sheets import crowd_sheet, save_small
+from lca_mini.data.sheets import MOVING, crowd_sheet, moving_sheet, save_small
 from lca_mini.data.study import colour_axes, leak, look_at_split, study
 from lca_mini.people.splits import SPLITS
 
@@ -87,11 +87,21 @@ def test_sheets_fit_into_their_bytes(tmp_path: Path):
     assert not (tmp_path / "c.jpg").exists()
 
 
+def test_the_sheet_of_moving_clothes_shows_people_who_move():
+    sheet = moving_sheet(32, "cpu", columns=2).float()
+    assert sheet.shape == (len(MOVING) * 32 + (len(MOVING) - 1) * 4, 2 * 32 + 4, 3)
+    for row in sheet.split(36):
+        assert 0.05 < float((row[:32, :32] < 250).float().mean()) < 0.9
+        assert float((row[:32, :32] - row[:32, 36:]).abs().mean()) > 1
+
+
 def test_from_the_command_line(tmp_path: Path, monkeypatch, capsys):
     monkeypatch.setattr("lca_mini.data.study.described", lambda people: (AXES, NAMES))
     monkeypatch.setattr("lca_mini.data.people.film_with", lambda *sizes: lambda seeds, kind: fake_film(seeds, "wild"))
+    monkeypatch.setattr("lca_mini.data.sheets.moving_sheet", lambda size, device: (torch.rand(40, 60, 3) * 255).byte())
     assert main(["data", "card", "--out", str(tmp_path / "figures"), "--people", "9", "--faces", "2"]) == 0
-    assert sorted(f.name for f in (tmp_path / "figures").iterdir()) == ["axes.jpg", "faces-1.jpg", "studio-1.jpg", "wild-1.jpg"]
+    assert sorted(f.name for f in (tmp_path / "figures").iterdir()) == [
+        "axes.jpg", "faces-1.jpg", "moving.jpg", "studio-1.jpg", "wild-1.jpg"]  # fmt: skip
     assert main(["data", "study", "--out", str(tmp_path / "results"), "--people", "10", "--device", "cpu"]) == 0
     last = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert last["leaks"].keys() == {"train against test-wild", "train against test-studio"}

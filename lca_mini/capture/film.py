@@ -53,7 +53,7 @@ def film(
             f"{len(crowd.seeds)} people and frames of shape {tuple(frames.pose.shape[:2])} do not fit cameras of shape "
             f"{tuple(shape)}"
         )
-    stage = set_stage(crowd, posed(crowd, frames.pose, frames.transl, frames.gaze, frames.actions), light, shadows)
+    stage = set_stage(crowd, posed(crowd, frames.pose, frames.transl, frames.gaze, frames.actions, frames.swing), light, shadows)
     flat = Cameras(cameras.viewmats.flatten(0, 1), cameras.Ks.flatten(0, 1), cameras.width, cameras.height)
     images, masks = resolve(shoot(stage, [flat], supersample)[0])
     return images.unflatten(0, shape[:2]), masks.unflatten(0, shape[:2])
@@ -128,7 +128,7 @@ def _sample(
         light, frames, crowd = light.to(device), frames.to(device), grow(seeds, device)
     seeds = seeds.to(device)
     shadows = kind != "studio" or studio.light != "even"
-    vertices = posed(crowd, frames.pose, frames.transl, frames.gaze, frames.actions)
+    vertices = posed(crowd, frames.pose, frames.transl, frames.gaze, frames.actions, frames.swing)
     stage = set_stage(crowd, vertices, light, shadows, style_of(seeds) if kind == "stylised" else None)
     body_ids, head_ids = _landmarks(device)
     body, head = vertices[:, :, body_ids], vertices[:, :, head_ids]

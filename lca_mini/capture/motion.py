@@ -9,7 +9,7 @@ A `Posture` holds a few readable angles in degrees; `assemble` turns it into joi
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import torch
@@ -20,23 +20,27 @@ from torch import Tensor
 from lca_mini.body.lbs import quaternion_product
 from lca_mini.body.names import ACTIONS, JOINTS
 from lca_mini.capture.chance import normals, uniforms
+from lca_mini.capture.constants import constant
 from lca_mini.capture.gestures import ARMS, FACES, HANDS, LEGS, MILD, actions_of, table
 from lca_mini.types import Movable
 
 MOTION_KINDS = ("wild", "studio")
 THIGH, SHANK = 0.36, 0.42
 _MIRROR = (1.0, -1.0, -1.0)
+SWINGS = {"wild": (0.16, 0.20), "studio": (0.12, 0.16)}  # largest spread of random swings of skirts and of hair
 
 
 @dataclass(frozen=True)
 class Motion(Movable):
     """Frames of movement. pose: axis-angle, radians; the eye joints are left at zero, gaze moves them. transl: metres.
-    gaze: (yaw, pitch) of the left eye, then of the right, radians. actions: [0, 1]."""
+    gaze: (yaw, pitch) of the left eye, then of the right, radians. actions: [0, 1]. swing: of skirts and of hair, as
+    `people.sway.hang` takes it; None where they hang at rest."""
 
     pose: Float[Tensor, "*batch 55 3"]
     transl: Float[Tensor, "*batch 3"]
     gaze: Float[Tensor, "*batch 4"]
     actions: Float[Tensor, "*batch 52"]
+    swing: Float[Tensor, "*batch 2 3"] | None = None
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,15 @@ def random_frames(seeds: Int[Tensor, " B"], frames: int, kind: str) -> Motion:
     heading = 180 * side.sign() * side.abs().pow(1.3) if wild else 14 * g[..., 42].clamp(-2, 2)
     gaze = (2 * u[..., 26:28] - 1) * u.new_tensor([25.0, 18.0]) * torch.where(u[..., 28:29] < 0.6, 1.0, 0.25)
     actions, jaw = _random_faces(u[..., 29:64], g[..., 43], wild)
-    return assemble(Posture(arms, hands, legs, spine, head, heading, gaze, jaw, actions))
+    motion = assemble(Posture(arms, hands, legs, spine, head, heading, gaze, jaw, actions))
+    return replace(motion, swing=_random_swing(seeds, frames, kind))
+
+
+def _random_swing(seeds: Tensor, frames: int, kind: str) -> Float[Tensor, "B F 2 3"]:
+    """Such as a movement might have left, of each frame alone: most swings are small, none is large."""
+    u = uniforms(seeds, 44, frames * 2).view(len(seeds), frames, 2, 1)
+    g = normals(seeds, 45, frames * 6).view(len(seeds), frames, 2, 3).clamp(-2, 2)
+    return u * g * constant(g, SWINGS[kind])[:, None]
 
 
 def _random_faces(u: Tensor, g: Tensor, wild: bool) -> tuple[Tensor, Tensor]:
@@ -258,8 +270,9 @@ def blend(a: Motion, b: Motion, t: Float[Tensor, "*batch"]) -> Motion:
     """From motion a (t = 0) to motion b (t = 1): joints by slerp, all else linearly."""
     turned = slerp(quaternions(a.pose), quaternions(b.pose), t[..., None].expand(a.pose.shape[:-1]))
     w = t[..., None]
+    swing = None if a.swing is None or b.swing is None else torch.lerp(a.swing, b.swing, w[..., None])
     return Motion(axis_angle(turned), torch.lerp(a.transl, b.transl, w), torch.lerp(a.gaze, b.gaze, w),
-                  torch.lerp(a.actions, b.actions, w))  # fmt: skip
+                  torch.lerp(a.actions, b.actions, w), swing)  # fmt: skip
 
 
 def _turn(quat: Tensor, vector: Tensor) -> Tensor:

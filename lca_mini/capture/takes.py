@@ -17,6 +17,7 @@ from torch import Tensor
 from lca_mini.capture.chance import uniforms
 from lca_mini.capture.clips import walk
 from lca_mini.capture.motion import Motion, random_frames
+from lca_mini.capture.pendulum import swung
 from lca_mini.capture.routines import ROUTINES
 from lca_mini.capture.shading import Light, dome_light, random_lights
 from lca_mini.types import join
@@ -24,6 +25,7 @@ from lca_mini.types import join
 STUDIO_LIGHTS = ("even", "single", "environment")
 OFTEN = {"facs_sweep": 3, "finger_sweep": 2}  # how often, where another routine comes once
 LENGTH = 208  # moments of each routine: four of each of the 52 facial actions, one of them at its peak
+SECONDS = 6.0  # that a routine takes, for what swings
 LAMPS = 40
 
 
@@ -85,7 +87,8 @@ def lamp_of(seeds: Int[Tensor, " B"]) -> Int[Tensor, " B"]:
 def _script(device: str) -> Motion:
     """Every moment of every routine, one after the other."""
     clips = [clip for name, routine in ROUTINES.items() for clip in [routine(LENGTH)] * OFTEN.get(name, 1)]
-    return join([*clips, walk(LENGTH, LENGTH / 6)]).to(device)
+    clips.append(walk(LENGTH, LENGTH / SECONDS))
+    return join([swung(clip, LENGTH / SECONDS, looped=True) for clip in clips]).to(device)
 
 
 def _where(keep: Tensor, one: Tensor, other: Tensor) -> Tensor:

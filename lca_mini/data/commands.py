@@ -115,8 +115,8 @@ def card(
     described: int = 4096,
     device: Literal["auto", "cpu", "cuda"] = "auto",
 ) -> None:
-    """Draw the figures of the population's data card: wild and studio, faces and axes, each file of 32
-    people and under 600 KB.
+    """Draw the figures of the population's data card: wild and studio, faces, axes and clothes in motion,
+    each file of 32 people at most and under 600 KB.
 
     Args:
         out: Folder for the figures.
@@ -130,13 +130,14 @@ def card(
 
     from lca_mini.data.charts import chart, counts
     from lca_mini.data.people import film_with
-    from lca_mini.data.sheets import PEOPLE, crowd_sheet, save_small
+    from lca_mini.data.sheets import PEOPLE, crowd_sheet, moving_sheet, save_small
     from lca_mini.data.study import described as axes_of
 
     if min(people, faces, described) < 1 or not 16 <= size <= 2048 or size % 8:
         raise ValueError(f"{people} people and {faces} faces of {size} pixels, {described} described, cannot be drawn")
     where = choose_device(device)
     save_small(chart(counts(*axes_of(described))), out / "axes.jpg")
+    save_small(moving_sheet(size, where), out / "moving.jpg")
     whole, close = film_with(1, 1, size, 16, where), film_with(1, 1, 16, size, where)
     with tqdm(total=2 * people + faces, desc="film", unit="person") as bar:
         for name, film, kind, total in (("faces", close, "studio", faces), ("wild", whole, "wild", people),

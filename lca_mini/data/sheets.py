@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -18,9 +19,14 @@ from lca_mini.data.folder import SampleFolder
 from lca_mini.data.stream import Film
 from lca_mini.export import contact_sheet, whole_file
 from lca_mini.people.splits import seeds_of
+from lca_mini.types import Cameras
 
 COLUMNS = 8
 PEOPLE = 32  # a file of a card; more would have to be shrunk
+RATE, MOMENTS = 24.0, 40  # of the clips that `moving_sheet` takes its pictures from
+MOVING = ((2, "turn", 0.6, -0.30, 0.55), (10, "walk", 0.8, -0.35, 0.55), (6, "turn", 0.8, 0.52, 0.32),
+          (1, "turn", 3.4, 0.52, 0.32), (28, "bow", 1.1, 0.46, 0.36))  # fmt: skip
+"""Who (of the train split), what they do; from where they are seen (radians from ahead), how high, half of how much."""
 
 
 def people_rows(source: SampleFolder, people: int = 8) -> UInt8[Tensor, "H W 3"]:
@@ -59,6 +65,33 @@ def crowd_sheet(
         pictures += list((shown.movedim(1, -1).clamp(0, 1) * 255).round().byte().cpu())
         tell(len(shown))
     return contact_sheet(pictures, COLUMNS)
+
+
+@torch.no_grad()
+def moving_sheet(size: int, device: torch.device | str, columns: int = COLUMNS) -> UInt8[Tensor, "H W 3"]:
+    """A row for each of `MOVING`: somebody of the train split turns round and stands, walks, or bows and rises, seen
+    from one side at equal intervals, with what hangs swinging as the movement before makes it."""
+    from lca_mini.capture import NOMINAL, orbit_cameras, random_lights, swung, turntable, walk
+    from lca_mini.capture.film import film
+    from lca_mini.people import grow
+
+    t = torch.arange(MOMENTS) / RATE
+    up = lambda start, length: (0.5 - 0.5 * (torch.pi * ((t - start) / length).clamp(0, 1)).cos())  # noqa: E731
+    calm = turntable(1)[torch.zeros(MOMENTS, dtype=torch.long)]
+    rows: list[Tensor] = []
+    for seed, what, side, height, half in MOVING:
+        pose = calm.pose.clone()
+        pose[:, 0, 1] = 2.4 * up(0.1, 0.6) if what == "turn" else 0.0
+        pose[:, [3, 12, 15], 0] = 0.3 * (up(0.1, 0.5) - up(0.6, 0.5))[:, None] if what == "bow" else 0.0
+        clip = swung(walk(MOMENTS, RATE) if what == "walk" else replace(calm, pose=pose), RATE, looped=what == "walk")
+        shown = clip[:: MOMENTS // columns][:columns].to(device)[None]
+        viewmats, Ks = orbit_cameras(torch.tensor([0.0, height, 0.08]), half, torch.full((columns,), side))
+        scaled = Ks * Ks.new_tensor([size / NOMINAL, size / NOMINAL, 1.0])[:, None]
+        cameras = Cameras(viewmats[None, :, None], scaled[None, :, None], size, size).to(device)
+        crowd = grow(seeds_of("train", seed), device)
+        pictures, _ = film(crowd, shown, cameras, random_lights(crowd.seeds.cpu(), "studio").to(device), shadows=False)
+        rows += list(pictures[0, :, 0].movedim(1, -1).cpu())
+    return contact_sheet(rows, columns)
 
 
 def save_small(picture: UInt8[Tensor, "H W 3"], path: Path, most: int = 600_000) -> int:

@@ -13,7 +13,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from lca_mini.body import Body, bone_transforms, linear_blend_skinning, load_body, rest_joints, with_gaze
+from lca_mini.body import Body, bone_transforms, load_body, rest_joints, with_gaze
+from lca_mini.body.lbs import blend_transforms
 from lca_mini.capture.shading import vertex_normals
 from lca_mini.people import cuts
 from lca_mini.people.folds import drives, folds, slack
@@ -21,6 +22,7 @@ from lca_mini.people.hair import beard, scalp
 from lca_mini.people.looks import Looks, looks_of
 from lca_mini.people.noise import noise, smoothstep
 from lca_mini.people.shape import traits_of
+from lca_mini.people.sway import hang
 from lca_mini.people.wardrobe import (
     BAG, BOTTOM, BRIM, COLLAR, CURTAIN, EARRINGS, GLASSES, HAT, LASHES, LENSES, SCARF, SHOES, SKIN, SKIRT, TAIL, TOP,
     WATCH, Wardrobe, wardrobe,
@@ -59,9 +61,10 @@ def grow(seeds: Int[Tensor, " B"], device: torch.device | str) -> Crowd:
 @torch.no_grad()
 def posed(
     crowd: Crowd, pose: Float[Tensor, "B F 55 3"], transl: Float[Tensor, "B F 3"], gaze: Float[Tensor, "B F 4"],
-    actions: Float[Tensor, "B F 52"],
+    actions: Float[Tensor, "B F 52"], swing: Float[Tensor, "B F 2 3"] | None = None,
 ) -> Float[Tensor, "B F N 3"]:  # fmt: skip
-    """Vertices in the world: facial actions and folds first, then the skeleton, as the body itself moves."""
+    """Vertices in the world: facial actions and folds first, then the skeleton, as the body itself moves; then skirts
+    and hair hang down from it. swing: of `sway.hang`."""
     body, mesh, creased = _body(str(pose.device)), wardrobe(str(pose.device)), folds(str(pose.device))
     points = crowd.rest[:, None].expand(*pose.shape[:2], -1, -1).clone()
     points[:, :, mesh.moving] += (actions @ mesh.exprdirs.flatten(0, 1).T).unflatten(-1, (-1, 3))
@@ -69,7 +72,9 @@ def posed(
     points[:, :, creased.ids] += bends * slack(creased.part, crowd.looks)[:, None, :, None]
     joints = rest_joints(body, crowd.betas[:, None].expand(*pose.shape[:2], -1), actions)
     transforms = bone_transforms(with_gaze(pose, gaze), joints, body.parents)
-    return linear_blend_skinning(points, mesh.weights, transforms) + transl[..., None, :]
+    blended = blend_transforms(mesh.weights, transforms)
+    at = (blended[..., :3] * points[..., None, :]).sum(-1) + blended[..., 3]
+    return hang(at, points, blended, transforms, joints, crowd.looks, swing) + transl[..., None, :]
 
 
 @lru_cache(maxsize=8)

@@ -1,7 +1,7 @@
-"""What cloth and hair do when somebody moves: folds at bent joints, hair that hangs straight down when the head tilts.
+"""What cloth does when somebody moves: folds at bent joints. What hangs and swings is in `sway`.
 
 Enters: poses. Leaves: displacements in the rest frame, before the skeleton moves them. Not part of the paper: its
-garments are real ones. Everything follows from the pose of one moment; there is no inertia.
+garments are real ones. Everything follows from the pose of one moment.
 """
 
 from __future__ import annotations
@@ -17,13 +17,12 @@ from lca_mini.body import load_body, rest_joints
 from lca_mini.people.looks import Looks
 from lca_mini.people.noise import noise, smoothstep
 from lca_mini.people.pieces import unit_normals
-from lca_mini.people.wardrobe import BOTTOM, CURTAIN, EARRINGS, TAIL, TOP, wardrobe
+from lca_mini.people.wardrobe import BOTTOM, TOP, wardrobe
 from lca_mini.types import Movable
 
-DRIVES = ("left_knee", "right_knee", "left_elbow", "right_elbow", "left_hip", "right_hip", "waist", "nod", "tilt")
-_KNEES, _ELBOWS, _HIPS, _SPINE, _HEAD = [4, 5], [18, 19], [1, 2], [3, 6, 9], [12, 15]
+DRIVES = ("left_knee", "right_knee", "left_elbow", "right_elbow", "left_hip", "right_hip", "waist")
+_KNEES, _ELBOWS, _HIPS, _SPINE = [4, 5], [18, 19], [1, 2], [3, 6, 9]
 DEPTH = 0.014  # metres, of a fold in the loosest cloth
-LIMIT = 0.7  # radians, of a head's tilt that hair answers
 
 
 @dataclass(frozen=True)
@@ -36,11 +35,10 @@ class Folds(Movable):
 
 
 def drives(pose: Float[Tensor, "B F 55 3"]) -> Float[Tensor, "B F D"]:
-    """How far each joint of `DRIVES` is bent: [0, 1] for cloth, sine of signed angles for hair."""
+    """How far each joint of `DRIVES` is bent: [0, 1]."""
     bent = lambda joints, full: (pose[..., joints, :].norm(dim=-1) / full).clamp(max=1)  # noqa: E731
     spine = (pose[..., _SPINE, :].sum(-2).norm(dim=-1, keepdim=True) / 0.9).clamp(max=1)
-    head = pose[..., _HEAD, :].sum(-2)[..., [0, 2]].clamp(-LIMIT, LIMIT).sin()
-    return torch.cat([bent(_KNEES, 1.6), bent(_ELBOWS, 1.6), bent(_HIPS, 1.4), spine, head], -1)
+    return torch.cat([bent(_KNEES, 1.6), bent(_ELBOWS, 1.6), bent(_HIPS, 1.4), spine], -1)
 
 
 @lru_cache(maxsize=8)
@@ -53,7 +51,7 @@ def folds(device: str) -> Folds:
 def _build() -> Folds:
     mesh, body = wardrobe("cpu"), load_body()
     joints = rest_joints(body, torch.zeros(1, body.shapedirs.shape[-1]), torch.zeros(1, 52))[0]
-    keep = torch.stack([mesh.vertex_part == p for p in (TOP, BOTTOM, CURTAIN, TAIL, EARRINGS)]).any(0)
+    keep = torch.stack([mesh.vertex_part == p for p in (TOP, BOTTOM)]).any(0)
     ids = keep.nonzero()[:, 0]
     p, part = mesh.template[ids], mesh.vertex_part[ids]
     normals = unit_normals(mesh.template, mesh.faces)[ids]
@@ -78,17 +76,10 @@ def _build() -> Folds:
         fields.append(bottom * side * near(d[:, 1] + 0.01, 0.07) * front * ridge(y + 0.5 * x.abs(), 0.05))
     fields.append((top | bottom) * (x.abs() < 0.2) * near(y - 0.16, 0.11) * ridge(y + 0.25 * x, 0.06))
     cloth = DEPTH * torch.stack(fields)[..., None] * normals
-
-    hangs = torch.where(part == CURTAIN, 0.5 * (0.74 - y).clamp(min=0), torch.zeros_like(y))
-    hangs = torch.where(part == TAIL, 0.8 * (0.74 - y).clamp(min=0), hangs)
-    hangs = torch.where(part == EARRINGS, (0.6475 - y).clamp(min=0), hangs) * mesh.weights[ids, 15]
-    nod, tilt = torch.zeros(2, len(ids), 3)
-    nod[:, 2], tilt[:, 0] = hangs, -hangs
-    return Folds(ids, torch.cat([cloth, torch.stack([nod, tilt])]), part)
+    return Folds(ids, cloth, part)
 
 
 def slack(part: Int[Tensor, " A"], looks: Looks) -> Float[Tensor, "B A"]:
-    """How much of a fold each person's cloth makes; hair moves in full."""
+    """How much of a fold each person's cloth makes."""
     loose = 0.35 + 0.65 * looks.loose
-    of_cloth = torch.where(part == TOP, loose[:, :1], loose[:, 1:])
-    return torch.where((part == TOP) | (part == BOTTOM), of_cloth, torch.ones_like(of_cloth))
+    return torch.where(part == TOP, loose[:, :1], loose[:, 1:])

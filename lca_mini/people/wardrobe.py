@@ -35,6 +35,7 @@ from lca_mini.types import Movable
 SKIN, EYE, TONGUE, TEETH, LASHES, CURTAIN, TAIL, TOP, BOTTOM, SKIRT, SHOES = range(11)
 GLASSES, LENSES, HAT, BRIM, SCARF, COLLAR, EARRINGS, WATCH, BAG = range(11, 20)
 EYE_HEIGHT = 0.6925
+LOW = 0.080  # metres by which a low ponytail is lower
 MASKS = ("lips", "inside-mouth", "eyelids", "fingernails", "ears", "light")
 
 
@@ -125,7 +126,7 @@ def _build() -> Wardrobe:
     for i, shaped in enumerate(extra):
         for name, shift in shaped.morphs.items():
             shapes[name][10 + i] = shift
-    shapes["bob"][4], shapes["bun"][5], shapes["low"][5] = bob, bun, torch.tensor([0.0, -0.080, 0.012])
+    shapes["bob"][4], shapes["bun"][5], shapes["low"][5] = bob, bun, torch.tensor([0.0, -LOW, 0.012])
     shapes["wave"] = {4: ripple(hanging.template), 5: ripple(bound.template)}
     shapes["flare"][8] = _flare(skirt.template)
     exprdirs = join("exprdirs")
