@@ -151,6 +151,49 @@ def train(
     print_json(run_training(settings))
 
 
+def train_reader(
+    out: Path,
+    init: str | None = None,
+    preset: Literal["nano", "mini", "paper"] = "mini",
+    minutes: float = 0.0,
+    films: int = 0,
+    people: int = 64,
+    close_ups: int = 12,
+    echo: int = 3,
+    first: int = 0,
+    lr: float = 2e-3,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    seed: int = 0,
+    shard_megabytes: float = 0.0,
+) -> None:
+    """Teach the expression encoder alone to read facial actions off close-ups, before `train`. The last line is JSON.
+
+    `lca-mini train-reader --minutes 2 --out runs/reader`, then `lca-mini train pretrain --init runs/reader ...`.
+
+    Args:
+        out: Folder for weights, log and summary.
+        init: Weights to begin with: a name, a .safetensors file or a folder; left out: random ones.
+        preset: Size of the model, where there is no --init.
+        minutes: Time to take; 0 for no limit (then give --films).
+        films: How often to film; 0 for no limit (then give --minutes).
+        people: Filmed together, in the studio and in the wild by turns.
+        close_ups: Of each of them.
+        echo: How often a close-up is met, each time altered differently.
+        first: How many people to pass over, since another run has seen them.
+        lr: Peak learning rate.
+        device: Where to compute.
+        seed: Of weights and alterations.
+        shard_megabytes: Size of the files that weights are split into; 0 for one file.
+    """
+    from lca_mini.training import ReadingSettings, train_reading
+
+    settings = ReadingSettings(
+        out=str(out), init=init, preset=preset, minutes=minutes, films=films, people=people, close_ups=close_ups, echo=echo,
+        first=first, lr=lr, device=device, seed=seed, shard_megabytes=shard_megabytes,
+    )  # fmt: skip
+    print_json(train_reading(settings))
+
+
 def evaluate(
     split: Literal["test-studio", "test-wild", "test-stylised"],
     weights: str = "mini",
@@ -232,7 +275,7 @@ def nested(commands: dict[str, Callable[..., None]], words: str) -> Callable[...
     return chosen
 
 
-COMMANDS = {"demo": demo, **DRIVE_COMMANDS, "train": train, "eval": evaluate, "experiment": experiment, "bench": bench}
+COMMANDS = {"demo": demo, **DRIVE_COMMANDS, "train": train, "train-reader": train_reader, "eval": evaluate, "experiment": experiment, "bench": bench}
 COMMANDS = {name: flowing(job) for name, job in COMMANDS.items()} | {
     "data": nested(DATA_COMMANDS, "Folders of samples: make, check and show them; figures of the population.")}
 

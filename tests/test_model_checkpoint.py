@@ -124,4 +124,6 @@ def test_frozen_encoders_that_can_be_had_again_are_not_stored(tmp_path: Path) ->
     from safetensors.torch import load_file
 
     assert not any(name.startswith("image_encoder") for name in load_file(file))
-    assert torch.equal(outputs(load(file, body=tiny_body())), outputs(model))
+    again = load(file, body=tiny_body())
+    assert all(torch.equal(t, model.state_dict()[name]) for name, t in again.state_dict().items())
+    torch.testing.assert_close(outputs(again), outputs(model), atol=1e-6, rtol=0)  # where memory lies decides a last digit

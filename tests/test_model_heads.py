@@ -10,20 +10,33 @@ from lca_mini.model.face_finder import FaceFinder, face_finder_loss
 
 
 @pytest.mark.parametrize("face_size", [64, 128, 512])
-def test_expression_codes_are_bounded_and_follow_the_face(face_size: int) -> None:
+def test_readings_are_bounded_and_follow_the_face(face_size: int) -> None:
     encoder = ExpressionEncoder(face_size, 16, 8)
     faces = torch.rand(2, 3, 3, face_size, face_size)
-    codes = encoder(faces)
-    assert codes.shape == (2, 3, 16) and codes.abs().max() < 1
-    assert (codes[0] - codes[1]).abs().max() > 1e-4
+    read = encoder(faces)
+    assert read.shape == (2, 3, 16) and 0 <= read.min() and read.max() <= 1
+    assert (read[0] - read[1]).abs().max() > 1e-4
     assert encoder(faces[0, 0, :, ::2, ::2]).shape == (16,)
 
 
-def test_no_action_is_the_zero_code() -> None:
-    action_map = ActionMap(52, 16, 32)
+def test_a_reading_beyond_its_bounds_comes_back() -> None:
+    encoder = ExpressionEncoder(64, 3, 8)
+    with torch.no_grad():
+        encoder.net[-1].weight.zero_()
+        encoder.net[-1].bias.copy_(torch.tensor([-0.5, 0.5, 1.5]))
+    read = encoder(torch.rand(1, 3, 64, 64))
+    assert read.tolist() == [[0.0, 0.5, 1.0]]
+    (read - 0.3).square().sum().backward()
+    torch.testing.assert_close(encoder.net[-1].bias.grad, torch.tensor([-0.6, 0.4, 1.4]))
+
+
+def test_no_action_is_the_zero_code_and_mixtures_of_actions_are_mixtures_of_codes() -> None:
+    action_map = ActionMap(52, 128)
     assert not action_map(torch.zeros(2, 4, 52)).any()
     codes = action_map(torch.eye(52))
-    assert codes.abs().max() < 1 and torch.linalg.matrix_rank(codes) == 16
+    assert codes.abs().max() < 1 and torch.linalg.matrix_rank(codes) == 52
+    both = action_map(0.5 * (torch.eye(52)[0] + torch.eye(52)[1]))
+    torch.testing.assert_close(both, 0.5 * (codes[0] + codes[1]), atol=0.01, rtol=0)
 
 
 def test_face_finder_learns_where_a_dark_square_is() -> None:

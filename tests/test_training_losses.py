@@ -65,10 +65,25 @@ def test_regularisers_are_hinges():
     assert torch.all(gradient[0] == 0) and gradient[1, 0] < 0 < gradient[1, 2]
 
 
-def test_alignment_draws_the_face_s_code_to_that_of_its_actions_held_still():
-    face, action = torch.zeros(4, requires_grad=True), torch.ones(4, requires_grad=True)
-    to_face, to_action = torch.autograd.grad(losses.align_loss(face, action), (face, action), allow_unused=True)
-    assert torch.all(to_face < 0) and to_action is None
+def test_reading_weighs_small_and_large_actions_alike_and_leaves_out_who_has_none():
+    true = torch.rand(64, 4, 2) * torch.tensor([1.0, 0.3])
+    everybody = torch.ones(64, 1, 1)
+    mean = true.mean((0, 1)).expand_as(true)
+    assert losses.reading_loss(mean, true, everybody).item() == pytest.approx(0.85, abs=0.1)
+    assert losses.reading_loss(true, true, everybody) == 0 == losses.reading_loss(mean, true, 0 * everybody)
+    large, small = (losses.reading_loss(true + step, true, everybody) for step in torch.eye(2) * true.std((0, 1)))
+    assert large.item() == pytest.approx(small.item(), rel=0.4)
+
+
+def test_motion_is_the_share_that_corrections_leave_unexplained():
+    true = torch.tensor([0.01, 0.0, 0.0]).expand(2, 3, 4, 3)
+    counts = torch.ones(2, 1, 4, 1)
+    assert losses.motion_loss(0 * true, true, counts).item() == pytest.approx(1.0, rel=0.05)
+    assert losses.motion_loss(true, true, counts) == 0
+    wrong = true.clone()
+    wrong[:, :, 1] += 1.0
+    counts[:, :, 1] = 0
+    assert losses.motion_loss(wrong, true, counts) == 0
 
 
 def test_the_total_weighs_every_term_once():

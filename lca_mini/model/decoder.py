@@ -5,7 +5,8 @@ Enters: `fused_tokens` [B M D], anchors, a driving signal. Leaves: `Gaussians` i
 anchor: Gaussian n belongs to anchor n // G. What differs from the paper, where it is silent: each anchor's Gaussians
 start as flat discs spread over its share of the surface, so that training begins from a closed body, and speak in the
 anchor's own frame, whose y axis is the surface normal; every output is softly bounded; the first layer of the
-correction branch is split, so that its token half is computed once per person; a Gaussian's colour begins from the one
+correction branch is split, so that its token half is computed once per person, and the signal scales it before it adds
+to it, since how far an action moves a lip is a product of both; a Gaussian's colour begins from the one
 that `Detail` saw at its place, as far as its token trusts it.
 """
 
@@ -93,7 +94,7 @@ class CorrectionBranch(nn.Module):
         """`hidden`, `layers`: H, and how many hidden layers, the split first one included."""
         super().__init__()
         self.token_layer = nn.Linear(width, hidden)
-        self.signal_layer = nn.Linear(POSE_NUMBERS + expression_dim + GAZE_NUMBERS, hidden, bias=False)
+        self.signal_layer = nn.Linear(POSE_NUMBERS + expression_dim + GAZE_NUMBERS, 2 * hidden, bias=False)
         self.rest = nn.Sequential(nn.SiLU())
         for _ in range(layers - 1):
             self.rest.extend([nn.Linear(hidden, hidden), nn.SiLU()])
@@ -108,7 +109,8 @@ class CorrectionBranch(nn.Module):
     def forward(self, token_features: Float[Tensor, "*batch M H"], signal: DrivingSignal) -> GaussianOffsets:
         """Corrections [*batch N .]; `token_features` has the leading axes of `signal`, or ones to broadcast."""
         numbers = torch.cat([pose_numbers(signal.pose), signal.expression, signal.gaze], dim=-1)
-        hidden = self.rest(token_features + self.signal_layer(numbers)[..., None, :])
+        gain, shift = self.signal_layer(numbers)[..., None, :].chunk(2, dim=-1)
+        hidden = self.rest(token_features * (1 + gain) + shift)
         raw = self.out(hidden).unflatten(-1, (-1, 13)).flatten(-3, -2)
         return GaussianOffsets(**{
             name: soft_bound(unit * raw[..., first:last], bound) for name, (first, last, unit, bound) in OFFSETS.items()

@@ -42,7 +42,7 @@ class NumbaKernels:
         self.plan, self.packed, self.gaussians = plan, plan.new_packed(), plan.new_gaussians()
         self.rows, width = self.packed.flatten(0, -2).numpy(), plan.tokens.shape[2]
         self.transforms = np.empty((plan.images, len(plan.chain), 3, 4), np.float32)
-        self.signal_half = np.empty((plan.images, width), np.float32)
+        self.signal_half = np.empty((plan.images, 2 * width), np.float32)
         *inner, (last, last_bias) = plan.layers
         weights = torch.stack([w for w, _ in inner]) if inner else torch.zeros(0, width, width)
         biases = torch.stack([b for _, b in inner]) if inner else torch.zeros(0, width)
@@ -113,7 +113,7 @@ def pose_joints(row, rest, steps, parents, transforms):
 
 @jit
 def product_of_row(row, weight, out):
-    """out [H] = row [S] weight [S H]."""
+    """out [n] = row [S] weight [S n]."""
     out[:] = F0
     for k in range(weight.shape[0]):
         for n in range(weight.shape[1]):
@@ -178,7 +178,7 @@ def pose_anchors(begin, end, row, signal_half, transforms, inner, inner_bias, la
         for j in range(ROWS):
             anchor = min(first + j, end - 1)
             for n in range(width):
-                x[j, n] = tokens[anchor, n] + signal_half[n]
+                x[j, n] = tokens[anchor, n] * (F1 + signal_half[n]) + signal_half[width + n]
         for depth in range(inner.shape[0]):
             squash(x, False)
             product(x, inner[depth], inner_bias[depth], y)

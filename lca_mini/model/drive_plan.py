@@ -48,7 +48,7 @@ class DrivePlan:
     normals: Float[Tensor, "M 3"]
     light: Float[Tensor, "B 8 3"]
     tokens: Float[Tensor, "B M H"]
-    signal_weight: Float[Tensor, "S H"]
+    signal_weight: Float[Tensor, "S 2*H"]
     layers: tuple[tuple[Float[Tensor, "..."], Float[Tensor, "..."]], ...]
     canonical: Gaussians
 
@@ -114,8 +114,8 @@ def chains(parents: list[int]) -> Int[Tensor, "55 D"]:
     return torch.tensor([row + [-1] * (longest - len(row)) for row in rows], dtype=torch.int32)
 
 
-def packed_weight(weight: Float[Tensor, "H S"]) -> Float[Tensor, "P H"]:
-    """The signal's half of the first layer for packed rows; it reads neither root, nor eyes, nor translation."""
+def packed_weight(weight: Float[Tensor, "n S"]) -> Float[Tensor, "P n"]:
+    """The signal's half of the first layer (gain, then shift) for packed rows; it reads neither root, nor eyes, nor translation."""
     pose, expression, gaze = weight.split([3 * (JOINTS - 3), weight.shape[1] - 3 * (JOINTS - 3) - 4, 4], dim=1)
     nothing = weight.new_zeros(len(weight), 3)
     body, rest = pose[:, : 3 * (LEFT_EYE - 1)], pose[:, 3 * (LEFT_EYE - 1) :]

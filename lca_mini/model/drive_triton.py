@@ -34,7 +34,7 @@ class TritonKernels:
         self.tokens = plan.tokens.to(dtype)
         self.layers = [(weight.to(dtype).contiguous(), bias) for weight, bias in plan.layers]
         new = plan.tokens.new_empty
-        self.signal_half = new(images, width)
+        self.signal_half = new(images, 2 * width)
         self.hidden = [new(images, anchors, weight.shape[1], dtype=dtype) for weight, _ in plan.layers[:-1]]
         # tanh of the last layer lies in [-1, 1], where half precision keeps three digits
         self.raw = new(images, anchors, outputs, dtype=torch.float32 if precision == "float32" else torch.float16)

@@ -160,8 +160,8 @@ def blend(packed, transforms, skin_ids, skin_values, normals, light, blended, nu
 @triton.jit
 def layer(x, signal_half, weight, bias, y, rows, frames, wide, out, columns, FIRST: tl.constexpr, LAST: tl.constexpr,
           EXACT: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr):  # fmt: skip
-    """y [images rows out] = act(x weight + bias). FIRST: x [people rows wide] are token features, to which the image's
-    signal half is added before SiLU. act: SiLU, for LAST tanh. EXACT: no TF32."""
+    """y [images rows out] = act(x weight + bias). FIRST: x [people rows wide] are token features, which the image's
+    signal half scales and shifts before SiLU. act: SiLU, for LAST tanh. EXACT: no TF32."""
     image = tl.program_id(1)
     m = (tl.program_id(0) // columns) * ROWS + tl.arange(0, ROWS)
     n = (tl.program_id(0) % columns) * COLUMNS + tl.arange(0, COLUMNS)
@@ -172,8 +172,9 @@ def layer(x, signal_half, weight, bias, y, rows, frames, wide, out, columns, FIR
         k = first + tl.arange(0, DEPTH)
         part = tl.load(x + m[:, None] * wide + k[None, :], mask=(m < rows)[:, None] & (k < wide)[None, :], other=0.0)
         if FIRST:
-            added = tl.load(signal_half + image * wide + k, mask=k < wide, other=0.0)
-            sums = part.to(tl.float32) + added[None, :]
+            gain = tl.load(signal_half + 2 * image * wide + k, mask=k < wide, other=0.0)
+            shift = tl.load(signal_half + (2 * image + 1) * wide + k, mask=k < wide, other=0.0)
+            sums = part.to(tl.float32) * (1 + gain)[None, :] + shift[None, :]
             part = (sums * tl.sigmoid(sums)).to(weight.dtype.element_ty)
         share = tl.load(weight + k[:, None] * out + n[None, :], mask=(k < wide)[:, None] & (n < out)[None, :], other=0.0)
         if EXACT:

@@ -1,9 +1,11 @@
 """Expression codes epsilon, from a picture of the face or from the 52 named facial actions.
 
 Enters: face crops, sRGB [0, 1]; or facial actions [0, 1]. Leaves: epsilon in (-1, 1), 128 numbers. Part of the paper:
-the facial expression code, learned self-supervised through the correction branch: the encoder sees the target's face,
-and nothing but the render teaches it. What differs from the paper: an `ActionMap` from FACS-like actions to the same
-code, so that sliders and motion files can drive; no action at all is the zero code.
+the facial expression code, learned through the correction branch: the encoder sees the target's face, and the render
+teaches it. What differs from the paper, where the code is FACS-inspired and not told further: the encoder reads as many
+numbers as there are facial actions, and one matrix, the `ActionMap`, makes epsilon of them, read or given. So sliders and
+motion files drive as faces do, a face can be read back, and a code has no room for who it is. Where a sample knows its
+actions, they teach the reading too; without, only the render does. No action at all is the zero code.
 """
 
 from __future__ import annotations
@@ -16,43 +18,56 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 LARGEST_FACE = 128  # pixels; larger crops are shrunk first
+WIDTHS = (1, 2, 3, 4, 6)  # of the stages, in units of the first one's
+
+
+class Stage(nn.Module):
+    """Halves the sides, then looks once more at the same size."""
+
+    def __init__(self, before: int, after: int) -> None:
+        super().__init__()
+        self.shrink, self.look = nn.Conv2d(before, after, 3, 2, 1), nn.Conv2d(after, after, 3, padding=1)
+        self.norms = nn.ModuleList([nn.GroupNorm(4, after), nn.GroupNorm(4, after)])
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d _h _w"]:
+        x = F.silu(self.norms[0](self.shrink(x)))
+        return x + F.silu(self.norms[1](self.look(x)))
 
 
 class ExpressionEncoder(nn.Module):
-    """A small convolutional network: face crop to epsilon."""
+    """A small convolutional network that reads facial actions off a face crop."""
 
-    def __init__(self, face_size: int, expression_dim: int, base_channels: int) -> None:
-        """`base_channels`: of the first layer; later ones have up to eight times as many."""
+    def __init__(self, face_size: int, actions: int, base_channels: int) -> None:
+        """`base_channels`: of the first stage."""
         super().__init__()
         self.size = min(face_size, LARGEST_FACE)
         stages = int(math.log2(self.size // 4))
-        widths = [base_channels * min(2**stage, 8) for stage in range(stages)]
-        layers: list[nn.Module] = []
-        for before, after in zip([3, *widths], widths):
-            layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.GroupNorm(4, after), nn.SiLU()]
+        widths = [3, *(base_channels * times for times in WIDTHS[:stages])]
         side = self.size // 2**stages
-        layers += [nn.Conv2d(widths[-1], 2 * base_channels, 1), nn.SiLU(), nn.Flatten()]
-        self.net = nn.Sequential(*layers, nn.Linear(2 * base_channels * side**2, expression_dim))
+        self.net = nn.Sequential(
+            *(Stage(before, after) for before, after in zip(widths, widths[1:])),
+            nn.Conv2d(widths[-1], 2 * base_channels, 1), nn.SiLU(), nn.Flatten(),
+            nn.Linear(2 * base_channels * side**2, actions),
+        )  # fmt: skip
 
-    def forward(self, faces: Float[Tensor, "*batch 3 h w"]) -> Float[Tensor, "*batch E"]:
-        """Square crops of any size; they are resized to the encoder's own."""
+    def forward(self, faces: Float[Tensor, "*batch 3 h w"]) -> Float[Tensor, "*batch A"]:
+        """Actions in [0, 1] of square crops of any size; they are resized to the encoder's own."""
         flat = faces.reshape(-1, *faces.shape[-3:])
         if flat.shape[-1] != self.size:
             flat = F.interpolate(flat, (self.size, self.size), mode="bilinear", antialias=True)
-        return torch.tanh(self.net(2 * flat - 1).float()).reshape(*faces.shape[:-3], -1)
+        raw = self.net(2 * flat - 1).float()
+        # gradients pass as if there were no bounds: an action read as -0.1 that should be 0.3 must come back
+        return (raw + (raw.clamp(0, 1) - raw).detach()).reshape(*faces.shape[:-3], -1)
 
 
 class ActionMap(nn.Module):
-    """Facial actions to epsilon; without biases, so that a neutral face is the zero code."""
+    """Facial actions to epsilon: a matrix, softly bounded, so that mixtures of actions are mixtures of codes. (With a hidden
+    layer between, a correction branch trained on known displacements was left with twice the error.)"""
 
-    def __init__(self, actions: int, expression_dim: int, hidden: int) -> None:
+    def __init__(self, actions: int, expression_dim: int) -> None:
         super().__init__()
-        self.net = nn.Sequential(
-            nn.Linear(actions, hidden, bias=False), nn.SiLU(), nn.Linear(hidden, expression_dim, bias=False)
-        )
-        # a face of a few actions begins with a code of about 0.5 a number: codes of 0.01 never grew in short runs
-        nn.init.normal_(self.net[0].weight, std=1.0)
-        nn.init.normal_(self.net[2].weight, std=1.5 * hidden**-0.5)
+        self.net = nn.Linear(actions, expression_dim, bias=False)
+        nn.init.orthogonal_(self.net.weight)
 
     def forward(self, actions: Float[Tensor, "*batch A"]) -> Float[Tensor, "*batch E"]:
         return torch.tanh(self.net(actions).float())

@@ -3,7 +3,7 @@
 Enters: `images` and `face_images` of B people, a `DrivingSignal`. Leaves: an `Avatar` (fused tokens and canonical
 Gaussians), and posed `Gaussians` in the world frame, for `lca_mini.render`. Part of the paper: its data flow, eq. 1-3,
 8 and 9 and skinning. What differs from the paper: `betas` are predicted from the fused tokens where the caller gives
-none; an action map beside the expression encoder; `SurfaceFinder`, and what builds on it: `BodyProjection` and
+none; an expression encoder that reads facial actions; `SurfaceFinder`, and what builds on it: `BodyProjection` and
 `Detail`; a light that shades colours once they are posed; `dual_branch=False` leaves the correction branch out (table S1).
 The transformer may run under bfloat16 autocast; tokens leave it, and heads and skinning run, in float32, since
 bfloat16 would lose millimetres.
@@ -93,8 +93,8 @@ class LCA(nn.Module):
         nn.init.zeros_(self.betas_head[-1].weight)
         nn.init.zeros_(self.betas_head[-1].bias)
         base_channels = min(64, width // 48 * 4)
-        self.expression_encoder = ExpressionEncoder(config.face_size, config.expression_dim, base_channels)
-        self.action_map = ActionMap(len(ACTIONS), config.expression_dim, hidden=128)
+        self.expression_encoder = ExpressionEncoder(config.face_size, len(ACTIONS), base_channels)
+        self.action_map = ActionMap(len(ACTIONS), config.expression_dim)
         self.face_finder = FaceFinder()
         self.light_head = LightHead(width)
 
@@ -171,6 +171,10 @@ class LCA(nn.Module):
 
     def expression_from_faces(self, face_images: Float[Tensor, "*batch 3 h w"]) -> Float[Tensor, "*batch E"]:
         """epsilon of face crops, sRGB [0, 1]."""
+        return self.action_map(self.actions_from_faces(face_images))
+
+    def actions_from_faces(self, face_images: Float[Tensor, "*batch 3 h w"]) -> Float[Tensor, "*batch 52"]:
+        """Facial actions in [0, 1] as read off face crops, sRGB [0, 1]."""
         return self.expression_encoder(face_images)
 
     def find_faces(self, images: Float[Tensor, "*batch 3 H W"]) -> Float[Tensor, "*batch 3"]:

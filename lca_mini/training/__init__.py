@@ -3,6 +3,7 @@
 from lca_mini.training.evaluate import evaluate
 from lca_mini.training.loop import train
 from lca_mini.training.losses import LossWeights
+from lca_mini.training.reading import ReadingSettings, train_reading
 from lca_mini.training.settings import TrainSettings, notebook_settings
 
-__all__ = ["LossWeights", "TrainSettings", "evaluate", "notebook_settings", "train"]
+__all__ = ["LossWeights", "ReadingSettings", "TrainSettings", "evaluate", "notebook_settings", "train", "train_reading"]

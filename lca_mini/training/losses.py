@@ -3,8 +3,8 @@
 Enters: renders over white with their coverage, targets over white with their masks, and one forward pass's numbers.
 Leaves: named terms, unweighted, and their weighted sum. What differs from the paper: L_reg is as in LHM, with our own
 thresholds; SSIM beside the perceptual distance, a small share of PSNR itself; close-ups of the face; render and target are laid over the same random colour, one a person,
-so that white clothes and white background are two things; terms for coverage, predicted betas, the face finder, correspondences, and
-for the two ways to an expression code, which must agree.
+so that white clothes and white background are two things; terms for coverage, predicted betas, the face finder, correspondences,
+for the reading of facial actions, and for what they move.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class LossWeights:
     ssim: float = 0.1
     mask: float = 0.5
     canonical: float = 0.5
-    near: float = 0.5
+    near: float = 1.0
     acap: float = 10.0
     asap: float = 0.01
     correction: float = 0.02
@@ -39,8 +39,8 @@ class LossWeights:
     face_finder: float = 0.1
     surface: float = 0.5
     surprise: float = 0.005
-    align: float = 0.1
-    code: float = 0.0
+    reading: float = 0.02
+    motion: float = 0.05
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
@@ -113,15 +113,24 @@ def betas_loss(points: Float[Tensor, "B M 3"], true_points: Float[Tensor, "B M 3
     return 10 * (points - true_points).norm(dim=-1).mean()
 
 
-def align_loss(from_faces: Float[Tensor, "*batch E"], from_actions: Float[Tensor, "*batch E"]) -> Float[Tensor, ""]:
-    """The code read off a face is drawn to that of its actions, which is held still: were both drawn, both would shrink
-    to nothing, where they agree best."""
-    return F.mse_loss(from_faces, from_actions.detach())
+def reading_loss(
+    read: Float[Tensor, "B T A"], actions: Float[Tensor, "B T A"], known: Float[Tensor, "B 1 1"]
+) -> Float[Tensor, ""]:
+    """Facial actions read off faces against true ones, of people whose actions are known (1, else 0): squared error in
+    units of each action's variance in this batch, so that rare and small actions count as much as the jaw."""
+    spread = actions.flatten(0, 1).var(0, unbiased=False) + 0.003
+    return (known * (read - actions).square() / spread).mean()
 
 
-def code_loss(from_faces: Float[Tensor, "*batch E"], from_actions: Float[Tensor, "*batch E"]) -> Float[Tensor, ""]:
-    """Codes stay small: mean square. At a weight of 0.001 it drove every code of the first pretraining to zero."""
-    return from_faces.square().mean() + from_actions.square().mean()
+def motion_loss(
+    means: Float[Tensor, "B T n 3"], true: Float[Tensor, "B T n 3"], counts: Float[Tensor, "B 1 n 1"]
+) -> Float[Tensor, ""]:
+    """Corrections of positions against true displacements (`TrueMotion`): squared error over what there is to explain.
+
+    Args:
+        counts: 1 for Gaussians to compare, 0 for others.
+    """
+    return (counts * (means - true).square()).sum() / ((counts * true.square()).sum() + 1e-6 * counts.sum())
 
 
 def total(terms: dict[str, Float[Tensor, ""]], weights: LossWeights) -> Float[Tensor, ""]:

@@ -1,12 +1,12 @@
 """One training step: a `Sample` through the model and the renderer to a loss.
 
 Enters: a `Sample` of B people and what chance decided for this step. Leaves: named loss terms and renders. Part of the
-paper: eq. 10, with I_cano (canonical Gaussians, posed) and I_pose (corrected ones); epsilon comes self-supervised from
-the target's own face crop. What differs from the paper: every other person is driven by its facial actions instead, so
-that both ways to a code learn to drive; some steps hand the model fewer references, some the true body shape; L_img of
-I_cano is taken on one random target a step, not on all, and perceptual distance and SSIM on every other target,
-which costs half as much; where the targets' face crops have
-cameras, they are reproduced too, since a mouth is a few pixels of a whole person.
+paper: eq. 10, with I_cano (canonical Gaussians, posed) and I_pose (corrected ones); epsilon comes from the
+target's own face crop. What differs from the paper: every other person is driven by its facial actions instead, where
+they are known; they also teach the encoder, and how the face moves (`faces`); some steps hand the model fewer references,
+some the true body shape; L_img of I_cano is taken on one random target a step, not on all, and perceptual distance and
+SSIM on every other target, which costs half as much; where the targets' face crops have cameras, they are reproduced too,
+since a mouth is a few pixels of a whole person.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ import random
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from lca_mini.model import LCA, Reconstruction, face_finder_loss
 from lca_mini.model.surface import surface_loss
 from lca_mini.render import render
 from lca_mini.training import losses
+from lca_mini.training.faces import TrueMotion
 from lca_mini.training.losses import LossWeights
 from lca_mini.training.metrics import psnr
 from lca_mini.training.perceptual import Perceptual
@@ -60,11 +61,12 @@ def draw(
 
 @dataclass(frozen=True)
 class Learned(Movable):
-    """All that a step needs of the networks, in one call, so that whatever wraps them sees it."""
+    """All that a step needs of the networks, in one call, so that whatever wraps them sees it. read: facial actions, off
+    the targets' faces. moves: as `Learner.moves` gives them."""
 
     reconstruction: Reconstruction
-    from_faces: Float[Tensor, "B T E"]
-    from_actions: Float[Tensor, "B T E"]
+    read: Float[Tensor, "B T 52"]
+    moves: tuple[Float[Tensor, "B T n 3"], Float[Tensor, "B T n 3"], Float[Tensor, "B 1 n 1"]] | None
     boxes: Float[Tensor, "B S 3"]
     body: Float[Tensor, "B M 3"]
     true_body: Float[Tensor, "B M 3"]
@@ -76,20 +78,38 @@ class Learner(nn.Module):
     def __init__(self, model: LCA) -> None:
         super().__init__()
         self.model = model
+        self.true_motion: TrueMotion | None = None
 
     def forward(self, sample: Sample, chance: Chance) -> Learned:
-        """Codes from faces and from actions, reconstruction under one of them, and face boxes."""
-        faces = self.model.expression_from_faces(sample.target_faces)
-        actions = self.model.expression_from_actions(sample.actions)
-        first = torch.arange(len(faces), device=faces.device) % 2 == 0
-        by_face = (first if chance.faces_first else ~first)[:, None, None]
-        signal = DrivingSignal(sample.pose, sample.transl, torch.where(by_face, faces, actions), sample.gaze)
+        """Actions read, reconstruction under read or true ones, how corrections and truth move the face, and face boxes."""
+        read = self.model.actions_from_faces(sample.target_faces)
+        first = torch.arange(len(read), device=read.device) % 2 == 0
+        by_face = (first if chance.faces_first else ~first)[:, None, None] | ~known_actions(sample.actions)
+        code = self.model.expression_from_actions(torch.where(by_face, read, sample.actions))
+        signal = DrivingSignal(sample.pose, sample.transl, code, sample.gaze)
         images = sample.images[:, chance.references]
         reconstruction = self.model(
             images, sample.face_images[:, chance.references], None, sample.betas if chance.given_betas else None, signal
         )
         bodies = (self.model.anchors_of(betas) for betas in (reconstruction.betas, sample.betas))
-        return Learned(reconstruction, faces, actions, self.model.find_faces(images), *bodies)
+        return Learned(reconstruction, read, self.moves(reconstruction, sample), self.model.find_faces(images), *bodies)
+
+    def moves(
+        self, made: Reconstruction, sample: Sample
+    ) -> tuple[Float[Tensor, "B T n 3"], Float[Tensor, "B T n 3"], Float[Tensor, "B 1 n 1"]] | None:
+        """Corrections of the Gaussians that `TrueMotion` watches, its truth, and which count; None without corrections."""
+        if made.corrections is None:
+            return None
+        if self.true_motion is None:
+            self.true_motion = TrueMotion(self.model)
+        true, counts = self.true_motion(made.offsets, sample.actions)
+        counts = counts * known_actions(sample.actions)[..., None]
+        return made.corrections.means[:, :, self.true_motion.watched], true, counts
+
+
+def known_actions(actions: Float[Tensor, "B T A"]) -> Bool[Tensor, "B 1 1"]:
+    """Whose actions are known: real captures have zeros alone."""
+    return (actions != 0).any(-1).any(-1)[:, None, None]
 
 
 @dataclass(frozen=True)
@@ -140,8 +160,9 @@ def objective(
         pairs = zip(made.found, (sample.surface, sample.face_surface))
         wrong = zip(*(surface_loss(found, true[:, chance.references]) for found, true in pairs))
         terms["surface"], terms["surprise"] = (sum(parts) / 2 for parts in wrong)
-    terms["align"] = losses.align_loss(learned.from_faces, learned.from_actions)
-    terms["code"] = losses.code_loss(learned.from_faces, learned.from_actions)
+    terms["reading"] = losses.reading_loss(learned.read, sample.actions, known_actions(sample.actions).float())
+    if learned.moves is not None:
+        terms["motion"] = losses.motion_loss(*learned.moves)
     with torch.no_grad():
         quality = psnr(renders, sample.targets, sample.target_masks).mean()
     return Outcome(losses.total(terms, weights), terms, renders.detach(), quality)

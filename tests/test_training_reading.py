@@ -1,0 +1,43 @@
+"""The expression encoder by itself."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from lca_mini.cli import main
+from lca_mini.model import load
+from lca_mini.training import ReadingSettings, train_reading
+from lca_mini.training.reading import altered
+
+
+def test_the_encoder_alone_learns(tmp_path: Path) -> None:
+    settings = ReadingSettings(
+        out=str(tmp_path / "a"), preset="nano", films=2, people=2, close_ups=4, echo=30, lr=3e-3, device="cpu"
+    )
+    made = train_reading(settings)
+    assert made["films"] == 2 and made["close_ups"] == 16 and set(made["loss"]) == {"studio", "wild"}
+    assert made["loss"]["wild"] < 0.9, "faces met thirty times must be read better than by their mean"
+    torch.manual_seed(0)
+    once = train_reading(ReadingSettings(out=str(tmp_path / "b"), init=str(tmp_path / "a"), films=1, people=1, close_ups=2,
+                                         echo=1, device="cpu"))  # fmt: skip
+    one, two = (load(tmp_path / name).state_dict() for name in "ab")
+    changed = {name.split(".")[0] for name in one if not torch.equal(one[name], two[name])}
+    assert changed == {"expression_encoder"}
+    assert json.loads((tmp_path / "b" / "summary.json").read_text()) == once
+
+
+def test_alterations_keep_a_face_where_it_is() -> None:
+    faces = torch.zeros(64, 3, 32, 32)
+    faces[..., 12:20, 12:20] = 0.7
+    seen = altered(faces, torch.Generator().manual_seed(0))
+    assert not torch.equal(seen[0], seen[1]) and seen.amin() >= 0 and seen.amax() <= 1
+    assert (seen[..., 14:18, 14:18].mean() - 0.7).abs() < 0.06 and seen[..., :4, :].amax() == 0
+
+
+def test_bad_settings_are_refused_in_a_sentence(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["train-reader", "--out", str(tmp_path)]) == 2
+    assert "give films, minutes, or both" in capsys.readouterr().err
