@@ -10,7 +10,6 @@ With gsplat, driving and projection are one graph launch, and what follows depen
   first. Meanwhile the host waits for the true number, which the first graph ends with. Where there was not room for it,
   the second graph is recorded with more and run again (about a tenth of a second, once for each room), so that a picture
   that a call returns is always complete.
-* lists "counted": the same, made without a sort (`tile_counted`), and of each tile only those that reach a pixel there.
 * lists "gsplat": gsplat's own, step by step, for which the host waits before it can queue anything more.
 
 Both hold the same Gaussians in the same order. Fixed lists are blended "parts" of a tile at a time by a kernel of our
@@ -19,23 +18,19 @@ own (`tile_blend`), or by gsplat's, which draws the same but for rounding.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Callable
+from typing import Callable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lca_mini.live_options import FIXED, choose_blending, choose_lists
+from lca_mini.live_options import choose_blending, choose_lists
 from lca_mini.model.driver import Driver
 from lca_mini.model.lca import LCA
 from lca_mini.recorded import ByRoom, record
 from lca_mini.render import choose_backend, render
 from lca_mini.render.gsplat_stages import Binned, Projected, bin_tiles, blend, project
 from lca_mini.types import Avatar, Cameras, DrivingSignal, Gaussians
-
-if TYPE_CHECKING:
-    from lca_mini.render.tile_counted import Counted
-    from lca_mini.render.tile_lists import Ranked
 
 
 class Live:
@@ -52,8 +47,8 @@ class Live:
             cameras: [B C .], or [B F C .] where `frames` is F; `look` changes where they stand, not their size.
             frames, kernels, precision: as `Driver` takes them.
             backend: as `render` takes it.
-            lists: "fixed", "counted", "gsplat", or "auto": fixed where Triton is there. `Live.lists` says which, None
-                for other backends than gsplat.
+            lists: "fixed", "gsplat", or "auto": fixed where Triton is installed. `Live.lists` says which, None for other
+                backends than gsplat.
             blending: "parts", "gsplat", or "auto": parts where lists are fixed, unless Gaussians are more than `MOST`.
                 `Live.blending` says which.
         Raises: ValueError, one sentence, for what `Driver` refuses, for cameras with other leading axes, and for lists
@@ -74,7 +69,7 @@ class Live:
         if self.staged:
             colour = torch.tensor(background, device=avatar.betas.device)
             self.backgrounds = colour.expand(*cameras.viewmats.shape[:-2], 3).contiguous()
-        if self.lists in FIXED:
+        if self.lists == "fixed":
             self.counted, self.pairs = torch.cuda.Event(), torch.empty(1, dtype=torch.int64, pin_memory=True)
             self.drawn = ByRoom(self.within)
         self.driver = Driver(model, avatar, frames, kernels, precision, then=self.prepare if self.staged else None)
@@ -82,15 +77,10 @@ class Live:
     def prepare(self, gaussians: Gaussians) -> None:
         """What the driver's graph ends with."""
         self.projected = project(gaussians, self.cameras)
-        if self.lists in FIXED:
-            self.ranked = self.rank()
+        if self.lists == "fixed":
+            from lca_mini.render.tile_lists import rank
 
-    def rank(self) -> Ranked | Counted:
-        """The first half of lists with fixed room."""
-        from lca_mini.render.tile_counted import count
-        from lca_mini.render.tile_lists import rank
-
-        return (rank if self.lists == "fixed" else count)(self.projected, self.cameras.width, self.cameras.height)
+            self.ranked = rank(self.projected, self.cameras.width, self.cameras.height)
 
     def look(self, cameras: Cameras) -> None:
         """Move the cameras; number and size stay as they were."""
@@ -120,12 +110,10 @@ class Live:
 
     def bin_within(self, room: int) -> Binned:
         """The same lists with fixed room, for `blend_within`."""
-        from lca_mini.render.tile_counted import list_counted
         from lca_mini.render.tile_lists import list_tiles
 
         opacities = self.driver.runner.gaussians.opacities if self.blending == "parts" else None
-        make = list_tiles if self.lists == "fixed" else list_counted
-        return make(self.projected, self.ranked, room, self.cameras.width, self.cameras.height, opacities)
+        return list_tiles(self.projected, self.ranked, room, self.cameras.width, self.cameras.height, opacities)
 
     def blend_within(self, gaussians: Gaussians, binned: Binned) -> Float[Tensor, "*leading C H W 3"]:
         """The pictures, as `blending` says."""

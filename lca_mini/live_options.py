@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-LISTS = ("fixed", "counted", "gsplat")
-FIXED = LISTS[:2]
+LISTS = ("fixed", "gsplat")
 BLENDING = ("parts", "gsplat")
 MOST = 2**24  # Gaussians of all images together that the words of lists for parts number
 
@@ -22,8 +21,8 @@ def choose_lists(lists: str, staged: bool) -> str | None:
             raise ValueError(f'lists "{lists}" are for the gsplat backend; take "auto"')
         return None
     triton = find_spec("triton") is not None
-    if lists in FIXED and not triton:
-        raise ValueError(f'lists "{lists}" need Triton, which is not installed; take "gsplat"')
+    if lists == "fixed" and not triton:
+        raise ValueError('lists "fixed" need Triton, which is not installed; take "gsplat"')
     return lists if lists != "auto" else "fixed" if triton else "gsplat"
 
 
@@ -34,11 +33,9 @@ def choose_blending(blending: str, lists: str | None, splats: int) -> str | None
     if lists is None and blending != "auto":
         raise ValueError(f'blending "{blending}" is for the gsplat backend; take "auto"')
     if blending == "parts" and lists == "gsplat":
-        raise ValueError('blending "parts" needs lists "fixed" or "counted"; take blending "gsplat"')
-    if lists == "counted" and (blending == "gsplat" or splats > MOST):
-        raise ValueError(f'lists "counted" are blended in parts, and number {MOST} Gaussians; take lists "fixed"')
+        raise ValueError('blending "parts" needs lists "fixed"; take blending "gsplat"')
     if blending == "parts" and splats > MOST:
         raise ValueError(f'blending "parts" numbers {MOST} Gaussians, here are {splats}; take blending "gsplat"')
     if lists is None or blending != "auto":
         return None if lists is None else blending
-    return "parts" if lists in FIXED and splats <= MOST else "gsplat"
+    return "parts" if lists == "fixed" and splats <= MOST else "gsplat"

@@ -44,10 +44,10 @@ def test_live_draws_what_drive_and_render_draw(device: str, leading: tuple[int, 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("views", [1, 2])
 @pytest.mark.parametrize("leading", [(1,), (2,), (2, 3)], ids=["one frame", "people", "frames"])
-@pytest.mark.parametrize("lists, blending", [("fixed", "gsplat"), ("fixed", "parts"), ("counted", "parts")])
+@pytest.mark.parametrize("blending", ["gsplat", "parts"])
 @torch.no_grad()
 def test_fixed_lists_draw_what_gsplats_draw(
-    lists: str, blending: str, leading: tuple[int, ...], views: int, monkeypatch: pytest.MonkeyPatch
+    blending: str, leading: tuple[int, ...], views: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where cameras come so near that there is no room for all pairs, and when they have gone away again."""
     monkeypatch.setattr(recorded, "LEAST_ROOM", 2048)
@@ -55,9 +55,9 @@ def test_fixed_lists_draw_what_gsplats_draw(
     avatar = model.encode(*(t.to("cuda") for t in tiny_images(leading[0])))
     frames = None if len(leading) == 1 else leading[1]
     cameras = [large(cameras_for(*leading, views=views, distance=distance)).to("cuda") for distance in (40.0, 1.0, 40.0)]
-    live = Live(model, avatar, cameras[0], frames, lists=lists, blending=blending)
+    live = Live(model, avatar, cameras[0], frames, blending=blending)
     other = Live(model, avatar, cameras[0], frames, lists="gsplat")
-    assert (live.lists, live.blending, other.lists, other.blending) == (lists, blending, "gsplat", "gsplat")
+    assert (live.lists, live.blending, other.lists, other.blending) == ("fixed", blending, "gsplat", "gsplat")
     pairs, rooms = [], []
     for seed, view in enumerate(c for c in cameras for _ in range(3)):
         signal = tiny_signal(*leading, seed=seed)
@@ -97,8 +97,8 @@ def test_lists_are_chosen_or_refused_in_one_sentence() -> None:
     model = tiny_model()
     avatar = model.encode(*tiny_images())
     assert Live(model, avatar, cameras_for(2)).lists is None
-    for lists, words in (("sorted", "no lists 'sorted'; choose auto or one of fixed, counted, gsplat"),
-                         ("fixed", "gsplat backend"), ("counted", "gsplat backend")):  # fmt: skip
+    for lists, words in (("sorted", "no lists 'sorted'; choose auto or one of fixed, gsplat"),
+                         ("fixed", "gsplat backend")):  # fmt: skip
         with pytest.raises(ValueError, match=words):
             Live(model, avatar, cameras_for(2), lists=lists)
 
@@ -108,8 +108,7 @@ def test_blending_is_chosen_or_refused_in_one_sentence() -> None:
     assert [choose_blending("auto", *given) for given in asked] == [None, "gsplat", "parts", "gsplat"]
     for given, words in ((("whole", "fixed", 9), "no blending 'whole'; choose auto or one of parts, gsplat"),
                          (("parts", None, 9), "for the gsplat backend"), (("parts", "gsplat", 9), "needs lists"),
-                         (("parts", "fixed", 2**24 + 1), "here are 16777217"),
-                         (("gsplat", "counted", 9), "blended in parts")):  # fmt: skip
+                         (("parts", "fixed", 2**24 + 1), "here are 16777217")):  # fmt: skip
         with pytest.raises(ValueError, match=words):
             choose_blending(*given)
 

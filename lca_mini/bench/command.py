@@ -23,7 +23,7 @@ def bench(
     backend: Literal["auto", "cpu", "gsplat", "reference"] = "auto",
     kernels: Literal["auto", "numba", "triton", "torch"] = "auto",
     precision: Literal["auto", "float32", "float16", "bfloat16"] = "auto",
-    lists: Literal["auto", "fixed", "counted", "gsplat"] = "auto",
+    lists: Literal["auto", "fixed", "gsplat"] = "auto",
     against_reference: bool = False,
     device: Literal["cpu", "cuda"] | None = None,
     only: tuple[str, ...] = (),
@@ -45,7 +45,7 @@ def bench(
         backend: What renders.
         kernels: What drives (drive); auto takes numba on a CPU, Triton on a GPU.
         precision: Of the correction branch's matrix products (drive).
-        lists: Of tiles, on a GPU (drive): with fixed room, all in CUDA graphs, sorted or counted, or gsplat's own.
+        lists: Of tiles, on a GPU (drive): with fixed room, all in CUDA graphs, or gsplat's own.
         against_reference: Also time the readable reference, some seconds (render).
         device: Left out: the one that the backend asks for.
         only: Which measurements (suite); left out: all.

@@ -72,12 +72,13 @@ def bench_drive(
     ceilings = measure_ceilings(device)
     result = {
         "bench": "drive", "preset": preset, "weights": scene.weights, "device": device_name(device),
-        "backend": live.backend, "lists": live.lists, "blending": live.blending, "kernels": live.driver.kernels, "precision": live.driver.precision,
+        "backend": live.backend, "lists": live.lists, "blending": live.blending,
+        "kernels": live.driver.kernels, "precision": live.driver.precision,
         "gaussians": gaussians.means.shape[-2], "size": size, "batch": batch, "people": people, "repeats": repeats,
         **summary(ms, pictures), "ms_streamed": rounded(streamed), "fps_streamed": rounded(1000 * pictures / streamed),
         "ms_readable": rounded(statistics.median(readable)), "background_fraction": rounded(background_fraction(picture)),
     }  # fmt: skip
-    stages_of = {"fixed": fixed_stages, "counted": fixed_stages, "gsplat": gsplat_stages}.get(live.lists, host_stages)
+    stages_of = {"fixed": fixed_stages, "gsplat": gsplat_stages}.get(live.lists, host_stages)
     result |= stages_of(live, turn, gaussians, ceilings, clock, repeats)
     if live.staged:
         result |= over_gsplat(live, gaussians, result, clock, repeats)

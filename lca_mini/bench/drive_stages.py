@@ -26,10 +26,11 @@ def fixed_stages(
 ) -> dict[str, Any]:
     """signal: one copy, waited for; from the host too. The others: each alone in a graph of its own, launched over and
     over: drive_and_project; rank: sort by depth, count; list: fill, sort by tile; blend. `ms_graphs`: the two graphs of a
-    frame as they are. `pixels_apart`: of a picture, those more than 1/255 from the one by gsplat's own lists."""
+    frame as they are. `pixels_apart`: of a picture, those more than 1/255 from the one by gsplat's lists and kernel."""
     from lca_mini.render.gsplat_stages import project
+    from lca_mini.render.tile_lists import rank
 
-    posed, there = live.driver.runner.gaussians, turn().to("cpu")
+    size, posed, there = (live.cameras.width, live.cameras.height), live.driver.runner.gaussians, turn().to("cpu")
     picture, touched, room = live(turn()), live.count(), live.drawn.room
     apart = (picture - live.blend(posed, live.bin())).abs().amax(-1) > 1 / 255
     binned = live.bin_within(room)
@@ -44,7 +45,7 @@ def fixed_stages(
     stages = {
         "signal": statistics.median(clock.each(lambda: live.driver.load(turn()), repeats)),
         "drive_and_project": alone(drive_and_project),
-        "rank": alone(live.rank),
+        "rank": alone(lambda: rank(live.projected, *size)),
         "list": alone(lambda: live.bin_within(room)),
         "blend": alone(lambda: live.blend_within(posed, binned)),
     }  # fmt: skip
