@@ -161,7 +161,7 @@ def train_reader(
     close_ups: int = 12,
     echo: int = 3,
     first: int = 0,
-    lr: float = 2e-3,
+    lr: float = 1e-3,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     seed: int = 0,
     shard_megabytes: float = 0.0,

@@ -18,7 +18,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 LARGEST_FACE = 128  # pixels; larger crops are shrunk first
-WIDTHS = (1, 2, 3, 4, 6)  # of the stages, in units of the first one's
+MIDDLE = 0.75  # of a crop's side that is looked at: the face, not the hair around it
+WIDTHS = (1, 2, 4, 6)  # of the stages, in units of the first one's
+SMALLEST = 6  # side of the last stage's maps, about
 
 
 class Stage(nn.Module):
@@ -27,7 +29,9 @@ class Stage(nn.Module):
     def __init__(self, before: int, after: int) -> None:
         super().__init__()
         self.shrink, self.look = nn.Conv2d(before, after, 3, 2, 1), nn.Conv2d(after, after, 3, padding=1)
-        self.norms = nn.ModuleList([nn.GroupNorm(4, after), nn.GroupNorm(4, after)])
+        self.norms = nn.ModuleList([nn.BatchNorm2d(after), nn.BatchNorm2d(after)])
+        for norm in self.norms:
+            norm.num_batches_tracked = None
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d _h _w"]:
         x = F.silu(self.norms[0](self.shrink(x)))
@@ -35,27 +39,37 @@ class Stage(nn.Module):
 
 
 class ExpressionEncoder(nn.Module):
-    """A small convolutional network that reads facial actions off a face crop."""
+    """A small convolutional network that reads facial actions off a face crop. The statistics of its norms are learned by
+    `training.reading` alone; elsewhere it stays in evaluation mode."""
 
     def __init__(self, face_size: int, actions: int, base_channels: int) -> None:
         """`base_channels`: of the first stage."""
         super().__init__()
         self.size = min(face_size, LARGEST_FACE)
-        stages = int(math.log2(self.size // 4))
+        self.margin = round(self.size * (1 - MIDDLE) / 2)
+        side = self.size - 2 * self.margin
+        stages = min(len(WIDTHS), max(1, round(math.log2(side / SMALLEST))))
+        for _ in range(stages):
+            side = (side + 1) // 2
         widths = [3, *(base_channels * times for times in WIDTHS[:stages])]
-        side = self.size // 2**stages
         self.net = nn.Sequential(
             *(Stage(before, after) for before, after in zip(widths, widths[1:])),
-            nn.Conv2d(widths[-1], 2 * base_channels, 1), nn.SiLU(), nn.Flatten(),
+            nn.Conv2d(widths[-1], 2 * base_channels, 1), nn.GroupNorm(1, 2 * base_channels), nn.SiLU(), nn.Flatten(),
             nn.Linear(2 * base_channels * side**2, actions),
         )  # fmt: skip
+        # whatever differs between faces is noise at first; were it read, learning would begin by silencing the features
+        with torch.no_grad():
+            self.net[-1].weight.mul_(0.01)
+            self.net[-1].bias.fill_(0.1)
+        self.eval()
 
     def forward(self, faces: Float[Tensor, "*batch 3 h w"]) -> Float[Tensor, "*batch A"]:
         """Actions in [0, 1] of square crops of any size; they are resized to the encoder's own."""
         flat = faces.reshape(-1, *faces.shape[-3:])
         if flat.shape[-1] != self.size:
             flat = F.interpolate(flat, (self.size, self.size), mode="bilinear", antialias=True)
-        raw = self.net(2 * flat - 1).float()
+        inner = slice(self.margin, self.size - self.margin)
+        raw = self.net(2 * flat[..., inner, inner] - 1).float()
         # gradients pass as if there were no bounds: an action read as -0.1 that should be 0.3 must come back
         return (raw + (raw.clamp(0, 1) - raw).detach()).reshape(*faces.shape[:-3], -1)
 

@@ -104,6 +104,13 @@ class LCA(nn.Module):
         self.body, self.anchors = self.body.map(fn), self.anchors.map(fn)
         return self
 
+    def train(self, mode: bool = True) -> "LCA":
+        """As in `nn.Module`; the expression encoder stays as it is (see there)."""
+        reading = self.expression_encoder.training
+        super().train(mode)
+        self.expression_encoder.train(reading)
+        return self
+
     def encode(
         self,
         images: Float[Tensor, "B S 3 H W"],

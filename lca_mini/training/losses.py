@@ -40,7 +40,7 @@ class LossWeights:
     surface: float = 0.5
     surprise: float = 0.005
     reading: float = 0.02
-    motion: float = 0.05
+    motion: float = 0.1
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
@@ -118,7 +118,7 @@ def reading_loss(
 ) -> Float[Tensor, ""]:
     """Facial actions read off faces against true ones, of people whose actions are known (1, else 0): squared error in
     units of each action's variance in this batch, so that rare and small actions count as much as the jaw."""
-    spread = actions.flatten(0, 1).var(0, unbiased=False) + 0.003
+    spread = actions.flatten(0, 1).var(0, unbiased=False) + 0.02
     return (known * (read - actions).square() / spread).mean()
 
 

@@ -49,7 +49,7 @@ class ReadingSettings:
     close_ups: int = 12
     echo: int = 3
     first: int = 0
-    lr: float = 2e-3
+    lr: float = 1e-3
     device: str = "auto"
     seed: int = 0
     shard_megabytes: float = 0.0
@@ -57,7 +57,7 @@ class ReadingSettings:
     def __post_init__(self) -> None:
         """Raises: ValueError, one sentence, for settings that cannot be run."""
         check_ranges(self, {"minutes": (0, 1e6), "films": (0, math.inf), "people": (1, 4096), "close_ups": (1, 64),
-                            "echo": (1, 64), "lr": (0, 1), "seed": (0, 2**31), "shard_megabytes": (0, math.inf)})  # fmt: skip
+                            "echo": (1, 1000), "lr": (0, 1), "seed": (0, 2**31), "shard_megabytes": (0, math.inf)})  # fmt: skip
         preset(self.preset)
         if not self.minutes and not self.films:
             raise ValueError("a run needs an end: give films, minutes, or both")
@@ -79,7 +79,7 @@ def train_reading(settings: ReadingSettings) -> dict[str, Any]:
     out.mkdir(parents=True, exist_ok=True)
     encoder, face_size = model.expression_encoder, model.config.face_size
     optimizer = torch.optim.AdamW(encoder.parameters(), settings.lr, weight_decay=0.01)
-    reader, wrapped = accelerator.prepare(encoder, optimizer)
+    reader, wrapped = accelerator.prepare(encoder.train(), optimizer)
     film = film_with(1, settings.close_ups, SMALL, face_size, device, studio=Studio(routines=0.3))
     cast = cast_of("train", first=settings.first)
     generator = torch.Generator(device).manual_seed(settings.seed + rank)
@@ -98,9 +98,10 @@ def train_reading(settings: ReadingSettings) -> dict[str, Any]:
             world = WORLDS[films % 2]
             sample = film(cast((films * ranks + rank) * settings.people + torch.arange(settings.people)), world)
             faces, actions = sample.target_faces.flatten(0, 1), sample.actions.flatten(0, 1)
-            for group in wrapped.param_groups:
-                group["lr"] = settings.lr * rate_factor(progress, 0.03, "cosine")
-            for _ in range(settings.echo):
+            for time_met in range(settings.echo):
+                within = time_met / settings.echo / settings.films if settings.films else 0.0
+                for group in wrapped.param_groups:
+                    group["lr"] = settings.lr * rate_factor(progress + within, 0.03, "cosine")
                 for some in torch.randperm(len(faces), device=device, generator=generator).split(FACES):
                     read = reader(altered(faces[some], generator))
                     loss = reading_loss(read[:, None], actions[some][:, None], read.new_ones(len(some), 1, 1))
@@ -118,6 +119,7 @@ def train_reading(settings: ReadingSettings) -> dict[str, Any]:
     summary = {"stage": "reading", "stopped": stopped, "seconds": round(time.monotonic() - begun, 2), "films": films,
                "close_ups": films * ranks * settings.people * settings.close_ups, "loss": last or means(losses),
                "commit": commit(), "device": device_name(device.type), "processes": ranks, "settings": asdict(settings)}  # fmt: skip
+    encoder.eval()
     if accelerator.is_main_process:
         (out / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
         most = int(settings.shard_megabytes * 1e6) or None
