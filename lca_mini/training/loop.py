@@ -180,13 +180,13 @@ def progress_of(settings: TrainSettings, step: int, seconds: float) -> float:
     return max(by_steps, by_minutes)
 
 
-def agree(seconds: float, asked: bool, ranks: int, device: torch.device) -> tuple[float, bool]:
-    """The first process's clock, and whether any was asked to stop, so that all end together."""
+def agree(here: float, asked: bool, ranks: int, device: torch.device) -> tuple[float, bool]:
+    """The number that the first process has here, and whether any was asked to stop, so that all end together."""
     if ranks == 1:
-        return seconds, asked
+        return here, asked
     from accelerate.utils import gather
 
-    everyone = gather(torch.tensor([[seconds, float(asked)]], device=device, dtype=torch.float64))
+    everyone = gather(torch.tensor([[here, float(asked)]], device=device, dtype=torch.float64))
     return float(everyone[0, 0]), bool(everyone[:, 1].any())
 
 
