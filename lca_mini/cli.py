@@ -100,10 +100,12 @@ def train(
     preview_every: int = 500,
     shard_megabytes: float = 0.0,
     tensorboard: bool = False,
+    shard: bool = False,
 ) -> None:
     """Train a model: first pretrain on people in the wild, then posttrain on studio captures.
 
     `lca-mini train pretrain --preset nano --minutes 2 --out runs/first` runs on a laptop. The last line is JSON.
+    Eight GPUs: `torchrun --nproc-per-node 8 -m lca_mini train pretrain --preset paper --shard --minutes 600 --out big`.
 
     Args:
         stage: pretrain starts from random weights, posttrain from pretrained ones (--init).
@@ -137,6 +139,8 @@ def train(
         preview_every: Steps between two contact sheets.
         shard_megabytes: Size of the files that weights are split into; 0 for one file.
         tensorboard: Log for TensorBoard too, in OUT/tensorboard (pip install tensorboard).
+        shard: Several processes, which torchrun starts, hold a part each of weights, gradients and optimiser states
+            (FSDP), instead of a copy each of all (DDP); they learn the same.
     """
     from lca_mini.training import TrainSettings
     from lca_mini.training import train as run_training
@@ -147,6 +151,7 @@ def train(
         steps=steps, minutes=minutes, lr=lr, gamma=gamma, perceptual=perceptual, device=device, seed=seed,
         studio_people=studio_people, at_once=at_once, save_every=save_every, preview_every=preview_every,
         tensorboard=tensorboard, schedule=schedule, first=first, ema=ema, shard_megabytes=shard_megabytes,
+        shard=shard,
     )  # fmt: skip
     print_json(run_training(settings))
 

@@ -33,6 +33,7 @@ def save_checkpoint(
     metadata: dict[str, Any],
     dtype: torch.dtype | None = torch.bfloat16,
     shard_bytes: int | None = None,
+    tensors: dict[str, Tensor] | None = None,
 ) -> list[Path]:
     """Write the model's weights; nothing is left behind where that fails.
 
@@ -41,6 +42,7 @@ def save_checkpoint(
         metadata: plain values to keep with the weights; "commit" belongs among them.
         dtype: of stored weights; None as they are.
         shard_bytes: largest size of a file, about; None for one file.
+        tensors: what to write as its weights, named as by `saved_tensors`; None for its own.
     Returns: the files written.
     Raises: ValueError for another ending, or where the folder cannot be written.
     """
@@ -49,7 +51,8 @@ def save_checkpoint(
     path = Path(path)
     if path.suffix != ".safetensors":
         raise ValueError(f"a checkpoint's name must end in .safetensors, unlike {str(path)!r}")
-    tensors = {name: t.detach().cpu().to(dtype or t.dtype) for name, t in saved_tensors(model).items()}
+    tensors = saved_tensors(model) if tensors is None else tensors
+    tensors = {name: t.detach().cpu().to(dtype or t.dtype) for name, t in tensors.items()}
     tensors |= dict(zip(ANCHORS, (model.anchors.faces.cpu().int(), model.anchors.barycentric.cpu().float())))
     about = {"format": FORMAT, "config": model.config.to_dict(), "body": model.body.name}
     words = {key: json.dumps(value) for key, value in {"commit": "unknown", **metadata, **about}.items()}

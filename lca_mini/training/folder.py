@@ -13,8 +13,10 @@ import torch
 
 from lca_mini.export import whole_file
 from lca_mini.model import LCA, save_checkpoint
+from lca_mini.model.checkpoint import saved_tensors
 from lca_mini.training.optim import Average
 from lca_mini.training.settings import TrainSettings
+from lca_mini.training.shard import gathered
 from lca_mini.training.state import NAME, read_about
 from lca_mini.training.window import Window
 
@@ -70,19 +72,19 @@ def log_line(
 
 
 def save_weights(
-    settings: TrainSettings, model: LCA, average: Average | None, out: Path, about: dict[str, Any]
+    settings: TrainSettings, model: LCA, average: Average | None, out: Path, about: dict[str, Any], write: bool = True
 ) -> list[str]:
-    """`model.safetensors`: averaged weights where there is an average, with what made them."""
+    """`model.safetensors`: averaged weights where there is an average, with what made them.
+
+    Of several processes each must call, and one write.
+    """
     most = int(settings.shard_megabytes * 1e6) or None
     keep = ("stage", "step", "seconds", "psnr", "loss", "perceptual", "device", "torch", "commit", "settings")
-    if average is not None:
-        average.swap()
-    try:
-        path = out / "model.safetensors"
-        files = save_checkpoint(model, path, {key: about.get(key) for key in keep}, shard_bytes=most)
-    finally:
-        if average is not None:
-            average.swap()
+    tensors = gathered(saved_tensors(model) | (average.weights if average is not None else {}), keep=write)
+    if not write:
+        return []
+    metadata = {key: about.get(key) for key in keep}
+    files = save_checkpoint(model, out / "model.safetensors", metadata, shard_bytes=most, tensors=tensors)
     return [str(file) for file in files]
 
 

@@ -1,11 +1,12 @@
 """The loop: pretrain and posttrain, one and the same, on Accelerate.
 
 Enters: `TrainSettings`. Leaves: in their folder `model.safetensors` (averaged weights, bfloat16, ready for `load`),
-`state/` (everything a resume needs), `log.jsonl`, previews and `summary.json`. Part of the paper: the two
-stages. What differs from the paper: people are filmed on the fly; a run may be bounded by minutes, and the schedule
-follows whichever of steps and minutes is further on; a call may stop after some minutes of its own, to be resumed
-(`at_once`). A killed and resumed run bounded by steps equals an uninterrupted
-one. A step whose gradient is not finite changes nothing and is counted; too many of them end the run.
+`state/` (everything a resume needs), `log.jsonl`, previews and `summary.json`. Part of the paper: the two stages. What
+differs from the paper: people are filmed on the fly; a run may be bounded by minutes, and the schedule follows
+whichever of steps and minutes is further on; a call may stop after some minutes of its own, to be resumed (`at_once`).
+Several processes meet people of their own each and hold the model whole (DDP) or in parts (`shard`). A killed and
+resumed run bounded by steps equals an uninterrupted one. A step whose gradient is not finite changes nothing and is
+counted; too many of them end the run.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from lca_mini.training.folder import check_folder, log_line, open_board, save_we
 from lca_mini.training.optim import Average, make_optimizer, rate_factor, set_rate, skip_where
 from lca_mini.training.perceptual import perceptual
 from lca_mini.training.settings import TrainSettings
+from lca_mini.training.shard import check_processes, clip_parts, plugin_for, spread
 from lca_mini.training.sheet import sheet_of
 from lca_mini.training.shown import without_faces
 from lca_mini.training.source import people_of
@@ -52,22 +54,27 @@ def train(settings: TrainSettings, film: Film | None = None, cast: Cast | None =
     from accelerate import Accelerator
     from tqdm.auto import tqdm
 
+    if settings.shard:
+        check_processes()
     on_cpu = choose_device(settings.device) == "cpu"
     half = not on_cpu
-    accelerator = Accelerator(mixed_precision="bf16" if half else "no", cpu=on_cpu)
+    model = make_model(settings)
+    plugin = plugin_for(model) if settings.shard and not on_cpu else None
+    accelerator = Accelerator(mixed_precision="bf16" if half else "no", cpu=on_cpu, fsdp_plugin=plugin)
     device, rank, ranks = accelerator.device, accelerator.process_index, accelerator.num_processes
-    model = make_model(settings).to(device)
+    main, model = accelerator.is_main_process, model.to(device)
     model.transformer.checkpointing = settings.checkpointing
     config, weights = model.config, settings.weights
     net = perceptual(settings.perceptual, device, bfloat16=half) if weights.perceptual > 0 else None
     out = check_folder(settings)
-    board = open_board(settings, out) if accelerator.is_main_process else None
+    board = open_board(settings, out) if main else None
     optimizer = make_optimizer(model, settings.lr, settings.decay, settings.weight_decay, settings.muon)
-    average = Average(model, settings.ema) if settings.ema > 0 else None
-    start = load_state(out, model, average, optimizer) if settings.resume else {}
     if settings.compile:
         model.transformer.compile()
-    learner, wrapped = accelerator.prepare(Learner(model), optimizer)
+    both = Learner(model), optimizer
+    learner, wrapped = spread(accelerator, *both) if settings.shard else accelerator.prepare(*both)
+    average = Average(model, settings.ema) if settings.ema > 0 else None
+    start = load_state(out, model, average, optimizer) if settings.resume else {}
     stream = people_of(settings, config, device, rank, ranks, start.get("stream", 0), film, cast)
     backend = choose_backend(device) if settings.backend == "auto" else settings.backend
 
@@ -82,18 +89,18 @@ def train(settings: TrainSettings, film: Film | None = None, cast: Cast | None =
                 "bad_steps": window.bad, "last": last, "settings": settings.to_dict()}
 
     def log() -> dict[str, Any]:
-        return log_line(out, window, step, optimizer, progress, about()["seconds"], ranks * settings.batch,
-                        accelerator.is_main_process, board)
+        return log_line(out, window, step, optimizer, progress, about()["seconds"], ranks * settings.batch, main, board)
 
     def paused() -> bool:
         return 0 < settings.at_once * 60 <= time.monotonic() - begun
 
-    bar = tqdm(total=settings.steps or None, initial=step, desc=settings.stage, disable=not accelerator.is_main_process)
+    bar = tqdm(total=settings.steps or None, initial=step, desc=settings.stage, disable=not main)
     with flag_of_signal() as asked_to_stop, bar:
         while True:
             if ranks == 1 or (step - first_step) % CLOCK_EVERY == 0:
-                here = progress_of(settings, step, before + time.monotonic() - begun)
-                progress, ended = agree(here, asked_to_stop.is_set() or paused(), ranks, device)
+                here = before + time.monotonic() - begun
+                seconds, ended = agree(here, asked_to_stop.is_set() or paused(), ranks, device)
+            progress = progress_of(settings, step, seconds)
             if progress >= 1:
                 break
             if ended and step > first_step:
@@ -104,10 +111,15 @@ def train(settings: TrainSettings, film: Film | None = None, cast: Cast | None =
             sample = next(stream) if settings.face_crops else without_faces(next(stream))
             chance = draw(settings.seed, step, rank, progress, settings.references, settings.targets,
                           settings.given_betas)
-            outcome = objective(learner(sample, chance), sample, chance, weights, net, backend)
+            with accelerator.autocast():
+                learned = learner(sample, chance)
+            outcome = objective(learned, sample, chance, weights, net, backend)
             wrapped.zero_grad()
             accelerator.backward(outcome.loss)
-            norm = torch.as_tensor(accelerator.clip_grad_norm_(model.parameters(), settings.clip))
+            if settings.shard:
+                norm = clip_parts(model, settings.clip)
+            else:
+                norm = torch.as_tensor(accelerator.clip_grad_norm_(model.parameters(), settings.clip))
             skip_where(optimizer, ~torch.isfinite(norm))
             wrapped.step()
             if average is not None:
@@ -118,24 +130,24 @@ def train(settings: TrainSettings, film: Film | None = None, cast: Cast | None =
             if step % settings.log_every == 0 or step == first_step + 1:
                 last = log()
                 bar.set_postfix_str(words(last, settings, progress))
-            if accelerator.is_main_process:
-                if settings.preview_every and step % settings.preview_every == 0:
-                    sheet = sheet_of(sample, outcome.renders)
-                    save_png(sheet, out / f"preview_{step:06d}.png")
-                    if board is not None:
-                        board.add_image("preview", sheet, step, dataformats="HWC")
-                if settings.save_every and step % settings.save_every == 0:
-                    save_state(out, model, average, optimizer, about())
+            if main and settings.preview_every and step % settings.preview_every == 0:
+                sheet = sheet_of(sample, outcome.renders)
+                save_png(sheet, out / f"preview_{step:06d}.png")
+                if board is not None:
+                    board.add_image("preview", sheet, step, dataformats="HWC")
+            if (main or settings.shard) and settings.save_every and step % settings.save_every == 0:
+                save_state(out, model, average, optimizer, about(), write=main)
     summary = {"stage": settings.stage, "stopped": stopped, "step": step, "seconds": round(about()["seconds"], 2),
                "people": (step - first_step) * settings.batch * ranks, "bad_steps": window.bad, **last,
                "perceptual": net.name if net else None, "backend": backend, "device": device_name(device),
                "torch": torch.__version__, "body": model.body.name, "config": config.to_dict(), "commit": commit(),
                "parameters": sum(p.numel() for p in model.parameters()), "settings": settings.to_dict()}
-    if accelerator.is_main_process:
+    if step > first_step:
+        save_state(out, model, average, optimizer, about(), write=main)
+    summary["weights"] = save_weights(settings, model, average, out, summary, write=main)
+    if main:
         if step > first_step:
-            save_state(out, model, average, optimizer, about())
             save_png(sheet_of(sample, outcome.renders), out / f"preview_{step:06d}.png")
-        summary["weights"] = save_weights(settings, model, average, out, summary)
         write_summary(out, summary)
     accelerator.wait_for_everyone()
     return summary
@@ -168,13 +180,13 @@ def progress_of(settings: TrainSettings, step: int, seconds: float) -> float:
     return max(by_steps, by_minutes)
 
 
-def agree(progress: float, asked: bool, ranks: int, device: torch.device) -> tuple[float, bool]:
-    """The first process's progress, and whether any was asked to stop, so that all end together."""
+def agree(here: float, asked: bool, ranks: int, device: torch.device) -> tuple[float, bool]:
+    """The number that the first process has here, and whether any was asked to stop, so that all end together."""
     if ranks == 1:
-        return progress, asked
+        return here, asked
     from accelerate.utils import gather
 
-    everyone = gather(torch.tensor([[progress, float(asked)]], device=device, dtype=torch.float64))
+    everyone = gather(torch.tensor([[here, float(asked)]], device=device, dtype=torch.float64))
     return float(everyone[0, 0]), bool(everyone[:, 1].any())
 
 

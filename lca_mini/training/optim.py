@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from lca_mini.model import LCA
 from lca_mini.model.transformer import Block
+from lca_mini.training.shard import each_whole, local
 
 BETAS = (0.9, 0.95)
 
@@ -46,7 +47,7 @@ class MuonAdamW(torch.optim.AdamW):
 
     def muon_step(self, group: dict[str, Any], good: Float[Tensor, ""]) -> None:
         """Step one group's matrices, those of one shape together; where `good` is 0, nothing changes."""
-        alike: dict[torch.Size, list[nn.Parameter]] = {}
+        alike: dict[torch.Size, list[nn.Parameter]] = {}  # whole shapes; what follows is of this process's rows
         for parameter in group["params"]:
             if parameter.grad is not None:
                 alike.setdefault(parameter.shape, []).append(parameter)
@@ -56,16 +57,17 @@ class MuonAdamW(torch.optim.AdamW):
                     self.state[parameter]["step"] = torch.zeros((), device=parameter.device)
                     self.state[parameter]["exp_avg"] = torch.zeros_like(parameter)
                 self.state[parameter]["step"] += good
-            momenta = [self.state[parameter]["exp_avg"] for parameter in parameters]
-            grads = torch.stack([parameter.grad for parameter in parameters])  # type: ignore[arg-type, misc]
+            momenta = [local(self.state[parameter]["exp_avg"]) for parameter in parameters]
+            grads = torch.stack([local(parameter.grad) for parameter in parameters])  # type: ignore[arg-type]
             grads = torch.where(good > 0, grads, 0.0)
             before = torch.stack(momenta)
             after = before.lerp(grads, 1 - MOMENTUM)
-            turn = orthogonalise(grads.lerp(after, MOMENTUM)) * (0.2 * max(shape) ** 0.5)
+            turn = each_whole(orthogonalise, grads.lerp(after, MOMENTUM), parameters[0]) * (0.2 * max(shape) ** 0.5)
             after = before + good * (after - before)
             torch._foreach_copy_(momenta, list(after.unbind()))
-            change = torch.stack(list(parameters)) * group["weight_decay"] + turn
-            torch._foreach_sub_(parameters, list((good * group["lr"] * change).unbind()))
+            rows = [local(parameter) for parameter in parameters]
+            change = torch.stack(rows) * group["weight_decay"] + turn
+            torch._foreach_sub_(rows, list((good * group["lr"] * change).unbind()))
 
 
 def orthogonalise(matrices: Float[Tensor, "K m n"], steps: int = 5) -> Float[Tensor, "K m n"]:
@@ -127,7 +129,7 @@ def set_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
 
 
 class Average:
-    """Exponential moving average of the trainable weights, float32."""
+    """Exponential moving average of the trainable weights, float32, in parts where these are."""
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         """`decay`: per step, reached gradually: min(decay, (1 + step) / (10 + step))."""
@@ -139,15 +141,8 @@ class Average:
     def update(self, step: int) -> None:
         """Take in the weights after step number `step`, from zero."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(list(self.weights.values()), list(self.live.values()), 1 - decay)
-
-    @torch.no_grad()
-    def swap(self) -> None:
-        """Exchange average and live weights; call it twice to be where you were."""
-        for name, live in self.live.items():
-            kept = live.detach().clone()
-            live.copy_(self.weights[name])
-            self.weights[name].copy_(kept)
+        averages, live = ([local(t) for t in tensors.values()] for tensors in (self.weights, self.live))
+        torch._foreach_lerp_(averages, live, 1 - decay)
 
 
 def skip_where(optimizer: torch.optim.Optimizer, bad: Tensor) -> None:

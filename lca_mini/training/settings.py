@@ -43,7 +43,8 @@ class TrainSettings:
     `SurfaceFinder`, with white face crops: what a model lacks for comparison. out: folder for weights, log and previews.
     resume: go on from the state in `out`. at_once: minutes after which a call stops and saves, to be resumed; unlike
     `minutes` it leaves the schedule alone; 0 for none. tensorboard: log for TensorBoard too, in `out`/tensorboard.
-    first: how many people of the split to pass over, since another run has seen them.
+    first: how many people of the split to pass over, since another run has seen them. shard: several processes hold a part
+    each of weights, gradients and the optimiser's state, instead of a copy each of all.
     """
 
     stage: str = "pretrain"
@@ -82,6 +83,7 @@ class TrainSettings:
     image_encoder: str = "patch"
     compile: bool = False
     checkpointing: bool = False
+    shard: bool = False
     device: str = "auto"
     backend: str = "auto"
     seed: int = 0
@@ -117,6 +119,9 @@ class TrainSettings:
             raise ValueError(f"gamma is {self.gamma}; it must lie between 0 (heads alone) and 1 (one rate for all)")
         if not self.steps and not self.minutes:
             raise ValueError("a run needs an end: give steps, minutes, or both")
+        if self.shard and (self.compile or self.gamma == 0):
+            raise ValueError("shard goes neither with compile nor with gamma = 0, where heads alone learn; leave one of "
+                             "them out")
         if self.stage == "posttrain" and self.init is None:
             raise ValueError("posttrain starts from pretrained weights: name them with init")
 

@@ -16,15 +16,17 @@ import torch
 from torch import Tensor, nn
 
 from lca_mini.training.optim import Average
+from lca_mini.training.shard import gathered, laid_out_as
 
 NAME = "state/state.safetensors"  # a folder of its own, so that `load` finds one model in the run's
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # Muon lacks the third
 
 
 def save_state(
-    folder: Path, model: nn.Module, average: Average | None, optimizer: torch.optim.Optimizer, about: dict[str, Any]
+    folder: Path, model: nn.Module, average: Average | None, optimizer: torch.optim.Optimizer, about: dict[str, Any],
+    write: bool = True,
 ) -> Path:
-    """Write the state; `about` holds plain values.
+    """Write the state; `about` holds plain values. Of several processes each must call, and one write.
 
     Raises: ValueError where the folder cannot be written.
     """
@@ -37,11 +39,13 @@ def save_state(
             tensors[f"{moment}.{name}"] = value
     if average is not None:
         tensors |= {f"ema.{name}": t for name, t in average.weights.items()}
-    path = folder / NAME
+    path, tensors = folder / NAME, gathered(tensors, keep=write)
+    if not write:
+        return path
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(exist_ok=True)
-        save_file({k: t.detach().cpu().contiguous() for k, t in tensors.items()}, partial, {"state": json.dumps(about)})
+        save_file(tensors, partial, {"state": json.dumps(about)})
         os.replace(partial, path)
     except Exception as error:  # safetensors has its own error for a disk that is full or read-only
         raise ValueError(f"the state of the run could not be written to {str(path)!r} ({error})") from error
@@ -70,12 +74,12 @@ def load_state(
                              "settings that it was begun with")
     with torch.no_grad():
         for name, parameter in parameters.items():
-            parameter.copy_(tensors[f"model.{name}"])
+            parameter.copy_(laid_out_as(parameter, tensors[f"model.{name}"]))
             if average is not None:
-                average.weights[name].copy_(tensors[f"ema.{name}"])
-            saved = {m: tensors[f"{m}.{name}"].to(parameter.device) for m in MOMENTS if f"{m}.{name}" in tensors}
+                average.weights[name].copy_(laid_out_as(parameter, tensors[f"ema.{name}"]))
+            saved = {moment: tensors[f"{moment}.{name}"] for moment in MOMENTS if f"{moment}.{name}" in tensors}
             if saved:
-                optimizer.state[parameter] = saved
+                optimizer.state[parameter] = {moment: laid_out_as(parameter, t) for moment, t in saved.items()}
     return about
 
 
