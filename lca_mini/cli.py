@@ -165,6 +165,7 @@ def train_reader(
     people: int = 64,
     close_ups: int = 12,
     echo: int = 3,
+    pool: int = 40_000,
     first: int = 0,
     lr: float = 1e-3,
     device: Literal["auto", "cpu", "cuda"] = "auto",
@@ -183,7 +184,8 @@ def train_reader(
         films: How often to film; 0 for no limit (then give --minutes).
         people: Filmed together, in the studio and in the wild by turns.
         close_ups: Of each of them.
-        echo: How often a close-up is met, each time altered differently.
+        echo: How often a close-up is met on average, each time altered differently.
+        pool: Close-ups of each world that steps draw from; 0.05 MB each at 128 pixels.
         first: How many people to pass over, since another run has seen them.
         lr: Peak learning rate.
         device: Where to compute.
@@ -194,7 +196,7 @@ def train_reader(
 
     settings = ReadingSettings(
         out=str(out), init=init, preset=preset, minutes=minutes, films=films, people=people, close_ups=close_ups, echo=echo,
-        first=first, lr=lr, device=device, seed=seed, shard_megabytes=shard_megabytes,
+        pool=pool, first=first, lr=lr, device=device, seed=seed, shard_megabytes=shard_megabytes,
     )  # fmt: skip
     print_json(train_reading(settings))
 

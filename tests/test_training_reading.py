@@ -13,12 +13,12 @@ from lca_mini.cli import main
 from lca_mini.data.people import cast_of, film_with
 from lca_mini.model import load
 from lca_mini.training import ReadingSettings, train_reading
-from lca_mini.training.reading import altered
+from lca_mini.training.reading import Pool, altered
 
 
 def test_the_encoder_alone_learns(tmp_path: Path) -> None:
     settings = ReadingSettings(
-        out=str(tmp_path / "a"), preset="nano", films=1, people=3, close_ups=6, echo=150, lr=2e-3, device="cpu"
+        out=str(tmp_path / "a"), preset="nano", films=1, people=3, close_ups=6, echo=400, lr=2e-3, device="cpu"
     )
     made = train_reading(settings)
     assert made["films"] == 1 and made["close_ups"] == 18 and set(made["loss"]) == {"studio"}
@@ -35,6 +35,18 @@ def test_the_encoder_alone_learns(tmp_path: Path) -> None:
     changed = {name.split(".")[0] for name in one if not torch.equal(one[name], two[name])}
     assert changed == {"expression_encoder"}
     assert json.loads((tmp_path / "b" / "summary.json").read_text()) == once
+
+
+def test_a_pool_keeps_the_latest_with_their_actions() -> None:
+    pool, generator = Pool(5), torch.Generator().manual_seed(0)
+    for film in range(3):
+        value = torch.arange(3.0) / 100 + film / 10
+        pool.add(value.view(3, 1, 1, 1).expand(3, 3, 2, 2), value[:, None])
+    faces, actions = pool.draw(200, generator)
+    assert faces.shape == (5, 3, 2, 2), "no more than there are"
+    seen = {round(v, 2) for _ in range(40) for v in pool.draw(5, generator)[1].flatten().tolist()}
+    assert seen == {0.11, 0.12, 0.2, 0.21, 0.22}
+    torch.testing.assert_close(faces[:, 0, 0, 0], actions[:, 0], atol=0.003, rtol=0)
 
 
 def test_alterations_keep_a_face_where_it_is() -> None:
