@@ -167,6 +167,7 @@ def test_everything_runs_and_one_part_can_be_measured_again(weights: Path, tmp_p
     assert {"self", "cross", "actions", "neutral"} == set(first["reenactment"]["psnr"])
     assert [row["removed"] for row in first["parts"]["parts"]] == ["expression", "gaze", "hands", "gaze", "hands"]
     assert all(abs(row["with"] - row["without"] - row["cost"]) < 0.01 for row in first["parts"]["parts"])
+    assert ["cost_if_exact" in row for row in first["parts"]["parts"]] == [True, False, False, False, False]
     again = measure_driving(str(weights), tmp_path, "tiny", ("fingers",), quiet=True)
     assert again["gaze"] == first["gaze"] and set(again) == set(first)
     for shape in ("true_shape", "predicted_shape"):
