@@ -20,6 +20,7 @@ from lca_mini.bench.command import bench
 from lca_mini.data.commands import COMMANDS as DATA_COMMANDS
 from lca_mini.drive_commands import COMMANDS as DRIVE_COMMANDS
 from lca_mini.experiments.command import experiment
+from lca_mini.train_commands import COMMANDS as TRAIN_COMMANDS
 
 DESCRIPTION = """Animatable Gaussian avatars from a few pictures of a person.
 
@@ -67,138 +68,6 @@ def demo(
     print(f"{report['gaussians']} Gaussians, weights {weights}, body {report['body']}, backend {report['backend']} on "
           f"{report['device']}: {seconds:.0f} s")  # fmt: skip
     print(f"look at {out / 'contact_sheet.png'} and {out / 'performance.mp4'}")
-
-
-def train(
-    stage: Annotated[Literal["pretrain", "posttrain"], tyro.conf.Positional],
-    out: Path,
-    preset: Literal["nano", "mini", "paper"] = "mini",
-    init: str | None = None,
-    anew: tuple[str, ...] = (),
-    resume: bool = False,
-    data: str = "stage",
-    people: int = 0,
-    studio_people: int = 0,
-    first: int = 0,
-    steps: int = 0,
-    minutes: float = 0.0,
-    batch: int = 16,
-    echo: int = 1,
-    tracker: float = 0.25,
-    routines: float = 0.3,
-    references: int = 8,
-    targets: int = 4,
-    lr: float = 1e-3,
-    schedule: Literal["cosine", "constant"] = "cosine",
-    ema: float = 0.998,
-    gamma: float | None = None,
-    perceptual: str = "auto",
-    device: Literal["auto", "cpu", "cuda"] = "auto",
-    seed: int = 0,
-    at_once: float = 0.0,
-    save_every: int = 1000,
-    preview_every: int = 500,
-    shard_megabytes: float = 0.0,
-    tensorboard: bool = False,
-    shard: bool = False,
-) -> None:
-    """Train a model: first pretrain on people in the wild, then posttrain on studio captures.
-
-    `lca-mini train pretrain --preset nano --minutes 2 --out runs/first` runs on a laptop. The last line is JSON.
-    Eight GPUs: `torchrun --nproc-per-node 8 -m lca_mini train pretrain --preset paper --shard --minutes 600 --out big`.
-
-    Args:
-        stage: pretrain starts from random weights, posttrain from pretrained ones (--init).
-        out: Folder for weights, log, previews and the state to resume from.
-        preset: Size of the model.
-        init: Weights to begin with: a name, a .safetensors file or a folder.
-        anew: Modules that begin with random weights in spite of --init, such as expression_encoder action_map.
-        resume: Go on from the state in --out, exactly.
-        data: Whom to learn from: wild, studio, mixed; stage, which is wild for pretrain and studio for posttrain; or a
-            folder of samples (`lca-mini data make`).
-        people: How many different people there are; 0 for no end.
-        studio_people: How many of them are met in the studio; 0 for all.
-        first: How many people to pass over, since another run has seen them.
-        steps: Steps to take; 0 for no limit (then give --minutes).
-        minutes: Time to take; 0 for no limit (then give --steps).
-        batch: People a step and process.
-        echo: How many steps see the same people, where filming is slower than learning.
-        tracker: Size of the errors in wild people's poses, shapes and cameras; 0 for none, 1 for a poor tracker.
-        routines: Share of studio moments out of routines: face action by action, fingers, gaze, speech, sitting, ...
-        references: Most reference images a person.
-        targets: Views a person to reproduce.
-        lr: Peak learning rate.
-        schedule: Of the learning rate after warming up: half a cosine to zero, or constant.
-        ema: Decay of the averaged weights, which are the ones that are saved; 0 for none.
-        gamma: Learning rate of a layer over that of the next; left out: 1 for pretrain, 0.65 for posttrain.
-        perceptual: auto, lpips-vgg, lpips-alex, or a random-backbone variant lpips-random-alex, lpips-random-vgg.
-        device: Where to compute.
-        seed: Of weights and of everything drawn at random.
-        at_once: Minutes after which to stop and save, to be resumed with --resume; 0 for none.
-        save_every: Steps between two saved states; what a kill costs.
-        preview_every: Steps between two contact sheets.
-        shard_megabytes: Size of the files that weights are split into; 0 for one file.
-        tensorboard: Log for TensorBoard too, in OUT/tensorboard (pip install tensorboard).
-        shard: Several processes, which torchrun starts, hold a part each of weights, gradients and optimiser states
-            (FSDP), instead of a copy each of all (DDP); they learn the same.
-    """
-    from lca_mini.training import TrainSettings
-    from lca_mini.training import train as run_training
-
-    settings = TrainSettings(
-        stage=stage, preset=preset, out=str(out), init=init, anew=anew, resume=resume, data=data, people=people,
-        batch=batch, echo=echo, tracker=tracker, routines=routines, references=references, targets=targets,
-        steps=steps, minutes=minutes, lr=lr, gamma=gamma, perceptual=perceptual, device=device, seed=seed,
-        studio_people=studio_people, at_once=at_once, save_every=save_every, preview_every=preview_every,
-        tensorboard=tensorboard, schedule=schedule, first=first, ema=ema, shard_megabytes=shard_megabytes,
-        shard=shard,
-    )  # fmt: skip
-    print_json(run_training(settings))
-
-
-def train_reader(
-    out: Path,
-    init: str | None = None,
-    preset: Literal["nano", "mini", "paper"] = "mini",
-    minutes: float = 0.0,
-    films: int = 0,
-    people: int = 64,
-    close_ups: int = 12,
-    echo: int = 3,
-    pool: int = 40_000,
-    first: int = 0,
-    lr: float = 1e-3,
-    device: Literal["auto", "cpu", "cuda"] = "auto",
-    seed: int = 0,
-    shard_megabytes: float = 0.0,
-) -> None:
-    """Teach the expression encoder alone to read facial actions off close-ups, before `train`. The last line is JSON.
-
-    `lca-mini train-reader --minutes 2 --out runs/reader`, then `lca-mini train pretrain --init runs/reader ...`.
-
-    Args:
-        out: Folder for weights, log and summary.
-        init: Weights to begin with: a name, a .safetensors file or a folder; left out: random ones.
-        preset: Size of the model, where there is no --init.
-        minutes: Time to take; 0 for no limit (then give --films).
-        films: How often to film; 0 for no limit (then give --minutes).
-        people: Filmed together, in the studio and in the wild by turns.
-        close_ups: Of each of them.
-        echo: How often a close-up is met on average, each time altered differently.
-        pool: Close-ups of each world that steps draw from; 0.05 MB each at 128 pixels.
-        first: How many people to pass over, since another run has seen them.
-        lr: Peak learning rate.
-        device: Where to compute.
-        seed: Of weights and alterations.
-        shard_megabytes: Size of the files that weights are split into; 0 for one file.
-    """
-    from lca_mini.training import ReadingSettings, train_reading
-
-    settings = ReadingSettings(
-        out=str(out), init=init, preset=preset, minutes=minutes, films=films, people=people, close_ups=close_ups, echo=echo,
-        pool=pool, first=first, lr=lr, device=device, seed=seed, shard_megabytes=shard_megabytes,
-    )  # fmt: skip
-    print_json(train_reading(settings))
 
 
 def evaluate(
@@ -282,7 +151,7 @@ def nested(commands: dict[str, Callable[..., None]], words: str) -> Callable[...
     return chosen
 
 
-COMMANDS = {"demo": demo, **DRIVE_COMMANDS, "train": train, "train-reader": train_reader, "eval": evaluate, "experiment": experiment, "bench": bench}
+COMMANDS = {"demo": demo, **DRIVE_COMMANDS, **TRAIN_COMMANDS, "eval": evaluate, "experiment": experiment, "bench": bench}
 COMMANDS = {name: flowing(job) for name, job in COMMANDS.items()} | {
     "data": nested(DATA_COMMANDS, "Folders of samples: make, check and show them; figures of the population.")}
 

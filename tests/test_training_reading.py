@@ -60,3 +60,8 @@ def test_alterations_keep_a_face_where_it_is() -> None:
 def test_bad_settings_are_refused_in_a_sentence(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["train-reader", "--out", str(tmp_path)]) == 2
     assert "give films, minutes, or both" in capsys.readouterr().err
+    (tmp_path / "file").write_text("")
+    for out, words in ((tmp_path / "file", "cannot be made"), (tmp_path, "holds a run already")):
+        (tmp_path / "summary.json").write_text("{}")
+        assert main(["train-reader", "--films", "1", "--preset", "nano", "--out", str(out)]) == 2
+        assert words in capsys.readouterr().err

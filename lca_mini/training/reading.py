@@ -71,7 +71,7 @@ def train_reading(settings: ReadingSettings) -> dict[str, Any]:
     """Train, and write `model.safetensors`, `log.jsonl` and `summary.json`.
 
     Returns: the summary. loss: the unexplained share of an action's variance, mean over actions and the last films.
-    Raises: ValueError before any work for weights that cannot be had.
+    Raises: ValueError before any work for weights that cannot be had, or a folder that cannot be written to.
     """
     from accelerate import Accelerator
     from tqdm.auto import tqdm
@@ -79,8 +79,7 @@ def train_reading(settings: ReadingSettings) -> dict[str, Any]:
     on_cpu = choose_device(settings.device) == "cpu"
     accelerator = Accelerator(mixed_precision="no" if on_cpu else "bf16", cpu=on_cpu)
     device, rank, ranks = accelerator.device, accelerator.process_index, accelerator.num_processes
-    out, model = Path(settings.out), first_model(settings).to(device)
-    out.mkdir(parents=True, exist_ok=True)
+    out, model = new_folder(settings.out), first_model(settings).to(device)
     encoder, face_size = model.expression_encoder, model.config.face_size
     optimizer = torch.optim.AdamW(encoder.parameters(), settings.lr, weight_decay=0.01)
     reader, wrapped = accelerator.prepare(encoder.train(), optimizer)
@@ -133,6 +132,18 @@ def train_reading(settings: ReadingSettings) -> dict[str, Any]:
         (out / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
     accelerator.wait_for_everyone()
     return summary
+
+
+def new_folder(name: str) -> Path:
+    """Made where it is not there. Raises: ValueError where it cannot be, or holds a run."""
+    out = Path(name)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"the folder {name!r} cannot be made ({error.strerror}); choose another one") from None
+    if (out / "summary.json").exists():
+        raise ValueError(f"the folder {name!r} holds a run already; choose another one")
+    return out
 
 
 def first_model(settings: ReadingSettings) -> LCA:
