@@ -66,7 +66,7 @@ def test_regularisers_are_hinges():
 
 
 def test_reading_weighs_small_and_large_actions_alike_and_leaves_out_who_has_none():
-    true = torch.rand(64, 4, 2) * torch.tensor([1.0, 0.3])
+    true = torch.rand(64, 4, 2) * torch.tensor([3.0, 1.0])
     everybody = torch.ones(64, 1, 1)
     mean = true.mean((0, 1)).expand_as(true)
     assert losses.reading_loss(mean, true, everybody).item() == pytest.approx(0.85, abs=0.1)

@@ -23,15 +23,26 @@ WIDTHS = (1, 2, 4, 6)  # of the stages, in units of the first one's
 SMALLEST = 6  # side of the last stage's maps, about
 
 
+class Norm(nn.Module):
+    """Batch normalisation. (torch's module keeps a count of batches too, which no checkpoint of ours has.)"""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.ones(channels)), nn.Parameter(torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, self.training)
+
+
 class Stage(nn.Module):
     """Halves the sides, then looks once more at the same size."""
 
     def __init__(self, before: int, after: int) -> None:
         super().__init__()
         self.shrink, self.look = nn.Conv2d(before, after, 3, 2, 1), nn.Conv2d(after, after, 3, padding=1)
-        self.norms = nn.ModuleList([nn.BatchNorm2d(after), nn.BatchNorm2d(after)])
-        for norm in self.norms:
-            norm.num_batches_tracked = None
+        self.norms = nn.ModuleList([Norm(after), Norm(after)])
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d _h _w"]:
         x = F.silu(self.norms[0](self.shrink(x)))
