@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lca_mini.body import ACTIONS, JOINTS, rest_joints
+from lca_mini.body.lbs import carry_points
 from lca_mini.capture.gestures import FACES, actions_of
 from lca_mini.capture.motion import Motion, look
 from lca_mini.capture.rigs import intrinsics, look_at
@@ -64,9 +65,7 @@ def posed_joints(model: LCA, avatar: Avatar, signal: DrivingSignal) -> Float[Ten
     """Where the 55 joints are, world frame, metres; leading axes (B,) or (B, F) as in the signal."""
     joints = rest_joints(model.body, avatar.betas)
     joints = joints if signal.pose.dim() == 3 else joints[:, None].expand_as(signal.pose)
-    transforms = model.transforms(avatar, signal)
-    moved = transforms[..., :3, :3] @ joints[..., None] + transforms[..., :3, 3:]
-    return moved[..., 0] + signal.transl[..., None, :]
+    return carry_points(model.transforms(avatar, signal)[..., :3, :], joints) + signal.transl[..., None, :]
 
 
 def steady(joints: Float[Tensor, "*batch F 55 3"], frames: int) -> Float[Tensor, "*batch F 55 3"]:

@@ -65,8 +65,7 @@ def test_fixed_lists_draw_what_gsplats_draw(
         got, wanted = live(signal if seed % 2 else signal.to("cuda")), other(signal.to("cuda"))
         assert got.shape == wanted.shape == (*leading, views, 512, 512, 3)
         assert ((got - wanted).abs() < 1 / 255).float().mean() > 0.999
-        apart = (got - wanted).abs() > 1e-5  # the same Gaussians in the same order
-        assert apart.float().mean() < (1e-5 if blending == "parts" else 1e-9)  # a cut-off may fall to either side
+        assert (got - wanted).abs().max() < 1e-5  # the same lists: as good as the same picture
         pairs.append(live.count()), rooms.append(live.drawn.room)
         assert pairs[-1] == len(other.bin().ids)
     assert pairs[3] > rooms[0] and rooms[3] >= pairs[3]  # it did run over

@@ -71,6 +71,11 @@ def anchors_at(body: Body, faces: Int[Tensor, "M"], barycentric: Float[Tensor, "
     )  # fmt: skip
 
 
+def action_directions(body: Body, anchors: Anchors) -> Float[Tensor, "M 3 E"]:
+    """How far each action at 1 moves each anchor at rest, metres."""
+    return torch.einsum("mc,mcxk->mxk", anchors.barycentric, body.exprdirs[body.faces[anchors.faces]])
+
+
 def _outside(body: Body) -> Float[Tensor, "F"]:
     """1 for faces seen from outside; small for tongue and mouth cavity, which lie inside the head."""
     centre = body.template[body.faces].mean(1)

@@ -108,6 +108,13 @@ def blend_transforms(
     return (skin_weights @ transforms[..., :3, :].flatten(-2)).unflatten(-1, (3, 4))
 
 
+def carry_points(
+    transforms: Float[Tensor, "*#batch 3 4"], points: Float[Tensor, "*#batch 3"]
+) -> Float[Tensor, "*batch 3"]:
+    """Each point by its own transform: vertices by blended ones, joints by their bones'; leading axes broadcast."""
+    return (transforms[..., :3] * points[..., None, :]).sum(-1) + transforms[..., 3]
+
+
 def linear_blend_skinning(
     points: Float[Tensor, "*batch N 3"], skin_weights: Float[Tensor, "N J"], transforms: Float[Tensor, "*batch J 4 4"]
 ) -> Float[Tensor, "*batch N 3"]:
@@ -122,8 +129,7 @@ def linear_blend_skinning(
     """
     if points.shape[-2] != skin_weights.shape[0]:
         raise ValueError(f"{points.shape[-2]} points but skin weights for {skin_weights.shape[0]}")
-    blended = blend_transforms(skin_weights, transforms)
-    return (blended[..., :3] * points[..., None, :]).sum(-1) + blended[..., 3]
+    return carry_points(blend_transforms(skin_weights, transforms), points)
 
 
 def quaternion_product(a: Float[Tensor, "*batch 4"], b: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 4"]:
@@ -174,8 +180,7 @@ def carry_gaussians(
         raise ValueError(f"{count} Gaussians cannot be shared out among {anchors} anchors")
     group = (anchors, count // anchors)
     turn = matrix_to_quaternion(blended[..., :3])
-    means = gaussians.means.unflatten(-2, group)
-    moved = (blended[..., None, :, :3] * means[..., None, :]).sum(-1) + blended[..., None, :, 3]
+    moved = carry_points(blended[..., None, :, :], gaussians.means.unflatten(-2, group))
     quats = quaternion_product(turn[..., None, :], gaussians.quats.unflatten(-2, group))
     batch = moved.shape[:-3]
     return replace(

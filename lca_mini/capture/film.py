@@ -53,7 +53,8 @@ def film(
             f"{len(crowd.seeds)} people and frames of shape {tuple(frames.pose.shape[:2])} do not fit cameras of shape "
             f"{tuple(shape)}"
         )
-    stage = set_stage(crowd, posed(crowd, frames.pose, frames.transl, frames.gaze, frames.actions, frames.swing), light, shadows)
+    vertices = posed(crowd, frames.pose, frames.transl, frames.gaze, frames.actions, frames.swing)
+    stage = set_stage(crowd, vertices, light, shadows)
     flat = Cameras(cameras.viewmats.flatten(0, 1), cameras.Ks.flatten(0, 1), cameras.width, cameras.height)
     images, masks = resolve(shoot(stage, [flat], supersample)[0])
     return images.unflatten(0, shape[:2]), masks.unflatten(0, shape[:2])

@@ -19,6 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lca_mini.body import bone_transforms, load_body, rest_joints
+from lca_mini.body.lbs import carry_points
 from lca_mini.capture.motion import Motion
 
 PENDULUMS = ((1.1, 0.25, 0.45), (1.4, 0.22, 0.25))
@@ -56,7 +57,7 @@ def _markers(motion: Motion) -> tuple[Float[Tensor, "F 2 2"], Float[Tensor, "F 2
     body = load_body()
     joints = rest_joints(body, torch.zeros(1, body.shapedirs.shape[-1]), torch.zeros(1, 52))
     bones = bone_transforms(motion.pose.cpu(), joints, body.parents)
-    at = (bones[..., :3, :3] @ joints[..., None] + bones[..., :3, 3:])[..., 0] + motion.transl.cpu()[:, None]
+    at = carry_points(bones[..., :3, :], joints) + motion.transl.cpu()[:, None]
     hips, knees = at[:, _HIPS], at[:, _KNEES]
     hem = (2 * hips.mean(1) + knees.mean(1)) / 3  # legs push a skirt, but do not hold it
     across = hips[:, 0] - hips[:, 1] + 0.15 * (knees[:, 0] - knees[:, 1])

@@ -18,11 +18,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lca_mini.body import Anchors, Body, bone_transforms, rest_joints, with_gaze
+from lca_mini.body.anchors import action_directions
 from lca_mini.body.lbs import blend_transforms, carry_gaussians
 from lca_mini.model.decoder import FLATNESS, frames_of_normals, rotate, sunflower
 from lca_mini.training import losses
 from lca_mini.training.baseline import reference_colour
 from lca_mini.training.losses import LossWeights
+from lca_mini.training.optim import share_done
 from lca_mini.training.step import draw_targets
 from lca_mini.types import Cameras, Gaussians, Sample
 
@@ -73,9 +75,7 @@ def posed(gaussians: Gaussians, body: Body, anchors: Anchors, sample: Sample) ->
     """Canonical Gaussians [N .] of the one person of a sample at each of its targets' moments [1 T N .]."""
     per_anchor = len(gaussians.means) // len(anchors.points)
     pose, betas = with_gaze(sample.pose, sample.gaze), sample.betas[:, None].expand(-1, sample.pose.shape[1], -1)
-    corners = body.exprdirs[body.faces[anchors.faces]]  # [M 3 corners, 3, 52]
-    directions = torch.einsum("mc,mcxk->mxk", anchors.barycentric, corners)
-    moves = torch.einsum("mxk,btk->btmx", directions, sample.actions).repeat_interleave(per_anchor, -2)
+    moves = torch.einsum("mxk,btk->btmx", action_directions(body, anchors), sample.actions).repeat_interleave(per_anchor, -2)
     acting = Gaussians(gaussians.means + moves, *(getattr(gaussians, name).expand(*moves.shape[:3], *size) for name, size in (
         ("quats", (4,)), ("scales", (3,)), ("opacities", ()), ("colors", (3,)))))  # fmt: skip
     transforms = bone_transforms(pose, rest_joints(body, betas, sample.actions), body.parents)
@@ -126,4 +126,4 @@ def optimise(
 
 def progress_of(effort: Effort, step: int, seconds: float) -> float:
     """How much of the effort is spent, 0 to 1."""
-    return max(step / effort.steps if effort.steps else 0.0, seconds / effort.seconds if effort.seconds else 0.0)
+    return share_done((step, effort.steps), (seconds, effort.seconds))

@@ -28,6 +28,7 @@ from lca_mini.export import save_png, whole_file
 from lca_mini.model import load
 from lca_mini.training import evaluate, train
 from lca_mini.training.evaluate import PROTOCOL, measure
+from lca_mini.training.folder import made_folder
 
 RESERVE = 0.3  # minutes of a piece that are left for saving
 
@@ -70,11 +71,7 @@ def run_experiment(
     """
     plan, runs, out = plan_of(name, budget), Path(runs), Path(out)
     device = choose_device(budget.device)
-    for folder in (runs, out):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ValueError(f"the folder {str(folder)!r} cannot be made ({error.strerror}); choose another one") from None
+    made_folder(runs), made_folder(out)
     about = {"experiment": name, "title": plan.title, "command": command or " ".join(["lca-mini", *sys.argv[1:]]),
              "commit": commit(), "device": device_name(device), "budget": as_words(budget)}  # fmt: skip
     clock, scores, why = Clock(minutes_at_once), [], "complete"

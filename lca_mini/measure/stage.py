@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from lca_mini.body import Body, bone_transforms, posed_vertices, rest_joints, with_gaze
+from lca_mini.body.lbs import carry_points
 from lca_mini.capture import Motion, crop_camera, frame_person, look_at, random_lights
 from lca_mini.capture.film import film, sample_people
 from lca_mini.capture.rigs import intrinsics
@@ -37,8 +38,7 @@ def placed(body: Body, betas: Float[Tensor, "B K"], motion: Motion) -> tuple[Ten
     """True joints [B F 55 3] and bones' transforms [B F 55 4 4], world frame."""
     rest = rest_joints(body, betas)[:, None].expand(motion.pose.shape)
     transforms = bone_transforms(with_gaze(motion.pose, motion.gaze), rest, body.parents)
-    joints = (transforms[..., :3, :3] @ rest[..., None] + transforms[..., :3, 3:])[..., 0]
-    return joints + motion.transl[..., None, :], transforms
+    return carry_points(transforms[..., :3, :], rest) + motion.transl[..., None, :], transforms
 
 
 def portrait_cameras(

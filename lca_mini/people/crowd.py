@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from lca_mini.body import Body, bone_transforms, load_body, rest_joints, with_gaze
-from lca_mini.body.lbs import blend_transforms
+from lca_mini.body.lbs import blend_transforms, carry_points
 from lca_mini.capture.shading import vertex_normals
 from lca_mini.people import cuts
 from lca_mini.people.folds import drives, folds, slack
@@ -73,8 +73,7 @@ def posed(
     joints = rest_joints(body, crowd.betas[:, None].expand(*pose.shape[:2], -1), actions)
     transforms = bone_transforms(with_gaze(pose, gaze), joints, body.parents)
     blended = blend_transforms(mesh.weights, transforms)
-    at = (blended[..., :3] * points[..., None, :]).sum(-1) + blended[..., 3]
-    return hang(at, points, blended, transforms, joints, crowd.looks, swing) + transl[..., None, :]
+    return hang(carry_points(blended, points), points, blended, transforms, joints, crowd.looks, swing) + transl[..., None, :]
 
 
 @lru_cache(maxsize=8)

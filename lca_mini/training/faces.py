@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from lca_mini.body import Body
+from lca_mini.body.anchors import action_directions
 from lca_mini.model import LCA
 
 HEAD, JAW, FIRST_FINGER = 15, 22, 25
@@ -27,8 +28,7 @@ class TrueMotion:
 
     def __init__(self, model: LCA) -> None:
         body, anchors = model.body, model.anchors
-        dirs = torch.einsum("mc,mcxk->mxk", anchors.barycentric, body.exprdirs[body.faces[anchors.faces]])
-        face = (dirs.norm(dim=1).amax(-1) > MOVES).nonzero()[:, 0]
+        face = (action_directions(body, anchors).norm(dim=1).amax(-1) > MOVES).nonzero()[:, 0]
         hands = (anchors.skin_weights[:, FIRST_FINGER:].sum(1) > 0.5).nonzero()[:, 0]
         self.homes = anchors.points.repeat_interleave(model.config.gaussians_per_anchor, dim=0)
         self.face, self.hands = (gaussians_of(ids, model.config.gaussians_per_anchor) for ids in (face, hands))

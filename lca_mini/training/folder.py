@@ -21,6 +21,15 @@ from lca_mini.training.state import NAME, read_about
 from lca_mini.training.window import Window
 
 
+def made_folder(folder: str | Path) -> Path:
+    """The folder, made where it is not there. Raises: ValueError where it cannot be."""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"the folder {str(folder)!r} cannot be made ({error.strerror}); choose another one") from None
+    return Path(folder)
+
+
 def check_folder(settings: TrainSettings) -> Path:
     """The run's folder, made. Raises: ValueError where it cannot be, or holds another run, or has nothing to resume."""
     out = Path(settings.out)

@@ -20,14 +20,15 @@ from typing import Any
 
 import torch
 
-from lca_mini.device import choose_device, commit, device_name
 from lca_mini.body import load_body
+from lca_mini.config import Config
+from lca_mini.device import choose_device, commit, device_name
 from lca_mini.data.stream import Cast, Film
 from lca_mini.export import save_png
 from lca_mini.model import LCA, build, load
 from lca_mini.render import choose_backend
 from lca_mini.training.folder import check_folder, log_line, open_board, save_weights, write_summary
-from lca_mini.training.optim import Average, make_optimizer, rate_factor, set_rate, skip_where
+from lca_mini.training.optim import Average, make_optimizer, rate_factor, set_rate, share_done, skip_where
 from lca_mini.training.perceptual import perceptual
 from lca_mini.training.settings import TrainSettings
 from lca_mini.training.shard import check_processes, clip_parts, plugin_for, spread
@@ -100,7 +101,7 @@ def train(settings: TrainSettings, film: Film | None = None, cast: Cast | None =
             if ranks == 1 or (step - first_step) % CLOCK_EVERY == 0:
                 here = before + time.monotonic() - begun
                 seconds, ended = agree(here, asked_to_stop.is_set() or paused(), ranks, device)
-            progress = progress_of(settings, step, seconds)
+            progress = share_done((step, settings.steps), (seconds / 60, settings.minutes))
             if progress >= 1:
                 break
             if ended and step > first_step:
@@ -163,9 +164,7 @@ def make_model(settings: TrainSettings) -> LCA:
         if unknown := set(settings.anew) - {name for name, _ in model.named_children()}:
             raise ValueError(f"the model has no module {sorted(unknown)} to begin anew; it has "
                              f"{', '.join(name for name, _ in model.named_children())}")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
-        new = build(settings.config if model is None else model.config, load_body(num_betas=settings.config.num_betas))
+    new = random_model(settings.config if model is None else model.config, settings.seed)
     if model is None:
         return new.train()
     for name in settings.anew:
@@ -173,11 +172,11 @@ def make_model(settings: TrainSettings) -> LCA:
     return model
 
 
-def progress_of(settings: TrainSettings, step: int, seconds: float) -> float:
-    """How much of the run is done, 0 to 1, by steps or by minutes, whichever is further on."""
-    by_steps = step / settings.steps if settings.steps else 0.0
-    by_minutes = seconds / 60 / settings.minutes if settings.minutes else 0.0
-    return max(by_steps, by_minutes)
+def random_model(config: Config, seed: int) -> LCA:
+    """On the library's own body; whoever draws random numbers afterwards draws the same ones as before."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build(config, load_body(num_betas=config.num_betas))
 
 
 def agree(here: float, asked: bool, ranks: int, device: torch.device) -> tuple[float, bool]:

@@ -109,6 +109,12 @@ def make_optimizer(model: LCA, lr: float, gamma: float, weight_decay: float, muo
     return MuonAdamW(settings, betas=BETAS, fused=True)
 
 
+def share_done(*limits: tuple[float, float]) -> float:
+    """How much of a job is done, 0 to 1: of each limit, what is used up of how much; whichever is further on. A limit of
+    zero is none."""
+    return max(used / most if most else 0.0 for used, most in limits)
+
+
 def rate_factor(progress: float, warmup: float, schedule: str) -> float:
     """What to multiply every rate with: a linear warm-up, then constant or half a cosine down to zero.
 

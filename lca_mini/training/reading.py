@@ -21,16 +21,15 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from lca_mini.body import load_body
 from lca_mini.capture.takes import Studio
 from lca_mini.config import check_ranges, preset
 from lca_mini.data.people import cast_of, film_with
 from lca_mini.device import choose_device, commit, device_name
-from lca_mini.model import LCA, load, save_checkpoint
-from lca_mini.model.lca import build
+from lca_mini.model import load, save_checkpoint
+from lca_mini.training.folder import made_folder, write_summary
 from lca_mini.training.losses import reading_loss
-from lca_mini.training.loop import agree, flag_of_signal
-from lca_mini.training.optim import rate_factor
+from lca_mini.training.loop import agree, flag_of_signal, random_model
+from lca_mini.training.optim import rate_factor, share_done
 
 SMALL = 16  # pixels of the pictures that come along and are not looked at
 FACES = 256  # a step
@@ -79,7 +78,9 @@ def train_reading(settings: ReadingSettings) -> dict[str, Any]:
     on_cpu = choose_device(settings.device) == "cpu"
     accelerator = Accelerator(mixed_precision="no" if on_cpu else "bf16", cpu=on_cpu)
     device, rank, ranks = accelerator.device, accelerator.process_index, accelerator.num_processes
-    out, model = new_folder(settings.out), first_model(settings).to(device)
+    out, init = new_folder(settings.out), settings.init
+    model = load(init, trainable=True) if init else random_model(preset(settings.preset), settings.seed)
+    model = model.train().to(device)
     encoder, face_size = model.expression_encoder, model.config.face_size
     optimizer = torch.optim.AdamW(encoder.parameters(), settings.lr, weight_decay=0.01)
     reader, wrapped = accelerator.prepare(encoder.train(), optimizer)
@@ -93,8 +94,7 @@ def train_reading(settings: ReadingSettings) -> dict[str, Any]:
     bar = tqdm(total=settings.films or None, desc="reading", disable=not accelerator.is_main_process)
     with flag_of_signal() as asked, bar:
         while True:
-            here = max(films / settings.films if settings.films else 0.0,
-                       (time.monotonic() - begun) / 60 / settings.minutes if settings.minutes else 0.0)  # fmt: skip
+            here = share_done((films, settings.films), ((time.monotonic() - begun) / 60, settings.minutes))
             progress, ended = agree(here, asked.is_set(), ranks, device)
             if progress >= 1 or ended:
                 stopped = "signal" if ended else stopped
@@ -129,30 +129,17 @@ def train_reading(settings: ReadingSettings) -> dict[str, Any]:
         (out / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
         most = int(settings.shard_megabytes * 1e6) or None
         summary["weights"] = [str(f) for f in save_checkpoint(model, out / "model.safetensors", summary, shard_bytes=most)]
-        (out / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
+        write_summary(out, summary)
     accelerator.wait_for_everyone()
     return summary
 
 
 def new_folder(name: str) -> Path:
     """Made where it is not there. Raises: ValueError where it cannot be, or holds a run."""
-    out = Path(name)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"the folder {name!r} cannot be made ({error.strerror}); choose another one") from None
+    out = made_folder(name)
     if (out / "summary.json").exists():
         raise ValueError(f"the folder {name!r} holds a run already; choose another one")
     return out
-
-
-def first_model(settings: ReadingSettings) -> LCA:
-    """Random weights that follow from the seed, or those of `init`."""
-    if settings.init is not None:
-        return load(settings.init, trainable=True).train()
-    torch.manual_seed(settings.seed)
-    config = preset(settings.preset)
-    return build(config, load_body(num_betas=config.num_betas)).train()
 
 
 class Pool:

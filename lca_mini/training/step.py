@@ -73,12 +73,12 @@ class Learned(Movable):
 
 
 class Learner(nn.Module):
-    """The model with the forward pass of training."""
+    """The model, where it is to stay, with the forward pass of training."""
 
     def __init__(self, model: LCA) -> None:
         super().__init__()
         self.model = model
-        self.true_motion: TrueMotion | None = None
+        self.true_motion = TrueMotion(model) if model.correction_branch is not None else None
 
     def forward(self, sample: Sample, chance: Chance) -> Learned:
         """Actions read, reconstruction under read or true ones, how corrections and truth move the face, and face boxes."""
@@ -98,10 +98,8 @@ class Learner(nn.Module):
         self, made: Reconstruction, sample: Sample
     ) -> tuple[Float[Tensor, "B T n 3"], Float[Tensor, "B T n 3"], Float[Tensor, "B 1 n 1"]] | None:
         """Corrections of the Gaussians that `TrueMotion` watches, its truth, and which count; None without corrections."""
-        if made.corrections is None:
+        if made.corrections is None or self.true_motion is None:
             return None
-        if self.true_motion is None:
-            self.true_motion = TrueMotion(self.model)
         true, counts = self.true_motion(made.offsets, sample.actions)
         counts = counts * known_actions(sample.actions)[..., None]
         return made.corrections.means[:, :, self.true_motion.watched], true, counts
