@@ -8,6 +8,7 @@ import math
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -29,7 +30,7 @@ from lca_mini.training.perceptual import perceptual
 
 evaluation = importlib.import_module("lca_mini.training.evaluate")  # the package has a function of this name
 TOY = Budget("nano", people_seen=8, seeds=1, device="cpu", test_people=2, views=1, lpips="lpips-random-alex",
-             learning=(("batch", 2), ("ema", 0.0)))  # fmt: skip
+             batch=2, learning=(("references", 4), ("targets", 2), ("ema", 0.0)))  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +123,21 @@ def test_a_table_in_pieces_is_the_table_at_once(tmp_path):
     assert go("s1", tmp_path / "cut")["rows"] == whole["rows"] and time.monotonic() - again < 2
 
 
+def test_processes_share_the_work_and_never_do_the_same_twice(tmp_path, monkeypatch):
+    monkeypatch.setattr(running, "PAUSE", 0.02)
+    plan = plan_of("s1", TOY)
+    mine, others = plan.rows[0].runs[0].after, plan.rows[1].runs[0].after
+    trained, kept = [], running.train
+    monkeypatch.setattr(running, "train", lambda *given: (trained.append(Path(given[0].out).name), kept(*given))[1])
+    with running.held(tmp_path / "runs" / "locks" / mine.name):  # as another process would
+        result = go("s1", tmp_path, minutes_at_once=running.RESERVE + 0.15)
+    assert not result["complete"] and {row["row"] for row in result["rows"]} == {"single branch, gamma 0.65"}
+    assert others.name in trained and mine.name not in trained
+    after = go("s1", tmp_path)
+    assert after["complete"] and len(trained) == len(set(trained)) == len(plan.runs)
+    assert after["rows"] == go("s1", tmp_path / "alone")["rows"]
+
+
 def test_a_run_that_was_killed_before_it_saved_begins_again(tmp_path):
     plan = plan_of("tokens", TOY)
     folder = tmp_path / "runs" / plan.runs[0].name
@@ -203,11 +219,11 @@ def test_tyro_and_datasets_are_not_needed():
 
 
 def test_both_doors_plan_and_refuse(capsys, tmp_path):
-    assert door.main(["table1", "--preset", "nano", "--people-seen", "80", "--plan"]) == 0
-    assert capsys.readouterr().out.strip() == describe("table1", Budget("nano", people_seen=80))
-    assert lca_mini(["experiment", "table1", "--preset", "nano", "--people-seen", "80", "--plan"]) == 0
+    assert door.main(["table1", "--preset", "nano", "--people-seen", "80", "--batch", "4", "--plan"]) == 0
+    assert capsys.readouterr().out.strip() == describe("table1", Budget("nano", people_seen=80, batch=4))
+    assert lca_mini(["experiment", "table1", "--preset", "nano", "--people-seen", "80", "--batch", "4", "--plan"]) == 0
     words = capsys.readouterr().out
-    assert words.strip() == describe("table1", Budget("nano", people_seen=80))
+    assert words.strip() == describe("table1", Budget("nano", people_seen=80, batch=4))
     assert words.count("80 people seen") == 6 and "row 'pre then post'" in words
     for call in (door.main, lambda words: lca_mini(["experiment", *words])):
         assert call(["s1", "--preset", "nano", "--scale", "0", "--runs", str(tmp_path / "x")]) == 2

@@ -13,7 +13,7 @@ import tyro
 
 
 def bench(
-    what: Annotated[Literal["render", "drive", "encode", "train", "data", "suite"], tyro.conf.Positional],
+    what: Annotated[Literal["render", "drive", "encode", "train", "data", "scaling", "suite"], tyro.conf.Positional],
     preset: Literal["nano", "mini", "paper"] = "mini",
     size: int = 512,
     batch: int = 1,
@@ -34,14 +34,14 @@ def bench(
 
     Args:
         what: render: splatting alone, forward, and with backward. drive: an animated frame, signal in, pixels out.
-            encode: pictures to an avatar. train: a training step. data: filming people to learn from. suite: all of these,
-            a file each (--out).
-        preset: Size of the model (drive, encode, train); weights that ship, or random ones.
+            encode: pictures to an avatar. train: a training step. data: filming people to learn from. scaling:
+            training on all GPUs against one. suite: all of these, a file each (--out).
+        preset: Size of the model (drive, encode, train, scaling); weights that ship, or random ones.
         size: Side of the picture, pixels (render, drive).
-        batch: Frames of an avatar in a call (drive); figures (render) or people (encode, train).
+        batch: Frames of an avatar in a call (drive); figures (render) or people (encode, train, scaling).
         people: Avatars in a call (drive), one if left out; people filmed together (data), up to 128 on a GPU, 4 on a CPU.
         gaussians: Of the figure (render).
-        repeats: Timed calls; left out: 30, and 5 of filming.
+        repeats: Timed calls; left out: 30, and 5 of filming; windows of ten steps (scaling), 5.
         backend: What renders.
         kernels: What drives (drive); auto takes numba on a CPU, Triton on a GPU.
         precision: Of the correction branch's matrix products (drive).
@@ -54,7 +54,7 @@ def bench(
     """
     from lca_mini import bench as benches
 
-    repeats = (5 if what == "data" else 30) if repeats is None else repeats
+    repeats = (5 if what in ("data", "scaling") else 30) if repeats is None else repeats
     if what == "suite":
         if out is None:
             raise ValueError("bench suite needs a folder for its results: --out results")
@@ -62,6 +62,8 @@ def bench(
     elif what == "data":
         print(f"filming {kind} people, {repeats} times")
         result = benches.bench_data(kind, people, repeats=repeats, device=device)
+    elif what == "scaling":
+        result = benches.bench_scaling(preset, batch, repeats, device=device)
     elif what == "drive":
         people = 1 if people is None else people
         print(f"driving {people} x {batch} frames, preset {preset}, at {size} x {size}, {repeats} times")

@@ -22,6 +22,7 @@ from lca_mini.bench.data import bench_data
 from lca_mini.bench.drive import bench_drive
 from lca_mini.bench.learn import bench_encode, bench_train
 from lca_mini.bench.render import bench_render
+from lca_mini.bench.scaling import bench_scaling
 from lca_mini.device import commit
 
 Job = tuple[str, Callable[..., dict[str, Any]], dict[str, Any]]
@@ -33,6 +34,10 @@ def jobs(device: str) -> list[Job]:
     if torch.device(device).type == "cuda":
         paper = {"preset": "paper", "size": 1024, "device": device}
         mini = {"preset": "mini", "size": 512, "device": device}
+        several: list[Job] = [
+            ("scaling_mini", bench_scaling, {"preset": "mini", "batch": 64, "device": device}),
+            ("scaling_paper", bench_scaling, {"preset": "paper", "batch": 4, "repeats": 2, "device": device}),
+        ]  # fmt: skip
         return [
             ("drive_paper", bench_drive, paper | {"repeats": 200}),
             ("drive_paper_batch16", bench_drive, paper | {"batch": 16, "repeats": 40}),
@@ -47,7 +52,7 @@ def jobs(device: str) -> list[Job]:
             ("render_gsplat", bench_render, {"backend": "gsplat", "size": 1024, "repeats": 50}),
             ("train_mini", bench_train, {"preset": "mini", "batch": 16, "references": 8, "targets": 4, "repeats": 3,
                                         "device": device}),
-            *filming,
+            *filming, *(several if torch.cuda.device_count() > 1 else ()),
         ]
     return [
         ("render", bench_render, {"backend": "cpu", "against_reference": True}),
@@ -98,7 +103,8 @@ def bench_suite(out: Path, device: str | None = None, only: tuple[str, ...] = ()
         file.write_text(json.dumps(about | result, indent=2) + "\n")
         written.append(file.name)
         seconds = time.perf_counter() - started
-        print(f"{name}: {result['ms_median']} ms, {result['fps']} a second ({seconds:.0f} s)", flush=True)
+        figures = f"{result['times']} times" if "times" in result else f"{result['ms_median']} ms, {result['fps']} a second"
+        print(f"{name}: {figures} ({seconds:.0f} s)", flush=True)
     return {"bench": "suite", "written": written, "failed": failed, "python": sys.version.split()[0]}
 
 

@@ -21,7 +21,7 @@ from lca_mini.training.losses import LossWeights
 from lca_mini.training.settings import TrainSettings
 
 SPLITS = ("test-studio", "test-wild")
-PEOPLE_SEEN = {"nano": 4_000, "mini": 100_000, "paper": 1_000_000}  # of each row, unless told otherwise
+PEOPLE_SEEN = {"nano": 40_000, "mini": 100_000, "paper": 1_000_000}  # of each row, unless told otherwise
 WILD_PEOPLE, STUDIO_PEOPLE = 100_000, 500
 POST_SHARE = 0.25  # of what "pre then post" sees, the studio's part
 CROWDS = (100, 1_000, 10_000, 100_000)  # people in pretraining, table 3
@@ -34,8 +34,8 @@ PICTURES = {"cpu": 2.0, "cuda": 60.0}  # filmed, drawn and measured a second, na
 @dataclass(frozen=True)
 class Budget:
     """What an experiment may cost. people_seen: of each row, 0 for the preset's own. scale: multiplies it. test_people,
-    views: of each test split, 0 for the protocol's. peer_seconds, peer_steps: of optimising a person (`Effort`).
-    learning: changes of `TrainSettings` that all runs share, such as lr or batch."""
+    views: of each test split, 0 for the protocol's. peer_seconds, peer_steps: of optimising a person (`Effort`). batch,
+    echo: as in `TrainSettings`, 0 for the preset's own. learning: changes of `TrainSettings` that all runs share, such as lr or batch."""
 
     preset: str = "mini"
     people_seen: int = 0
@@ -47,6 +47,8 @@ class Budget:
     peer_seconds: float = 120.0
     peer_steps: int = 0
     lpips: str = "auto"
+    batch: int = 0
+    echo: int = 0
     learning: tuple[tuple[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
@@ -54,7 +56,8 @@ class Budget:
         if self.preset not in PEOPLE_SEEN:
             raise ValueError(f"no preset {self.preset!r}; choose one of {', '.join(PEOPLE_SEEN)}")
         check_ranges(self, {"people_seen": (0, 1e9), "scale": (1e-9, 1e3), "seeds": (1, 100), "test_people": (0, 1e6),
-                            "views": (0, 64), "peer_seconds": (0, 1e6), "peer_steps": (0, 1e9)})  # fmt: skip
+                            "views": (0, 64), "peer_seconds": (0, 1e6), "peer_steps": (0, 1e9), "batch": (0, 1e6),
+                            "echo": (0, 64)})  # fmt: skip
 
     @property
     def total(self) -> int:
@@ -64,11 +67,12 @@ class Budget:
     @property
     def plain(self) -> dict[str, Any]:
         """Settings that all runs share."""
-        small = {"batch": 4, "references": 4, "targets": 2, "lr": 2e-3, "ema": 0.98, "weights": LossWeights(perceptual=0.0)}
-        large = {"batch": 32, "echo": 3, "lr": 1e-3, "ema": 0.995}
-        by_preset = {"nano": small, "mini": large, "paper": {"batch": 8, "lr": 3e-4, "checkpointing": True}}
+        by_preset = {"nano": {"batch": 32, "echo": 2, "lr": 2e-3, "ema": 0.99, "weights": LossWeights(perceptual=0.0)},
+                     "mini": {"batch": 32, "echo": 3, "lr": 1e-3, "ema": 0.995},
+                     "paper": {"batch": 8, "lr": 3e-4, "checkpointing": True}}
+        asked = {name: value for name, value in (("batch", self.batch), ("echo", self.echo)) if value}
         return by_preset[self.preset] | {"preset": self.preset, "device": self.device, "perceptual": self.lpips,
-                                         "preview_every": 0, "save_every": 500} | dict(self.learning)  # fmt: skip
+                                         "preview_every": 0, "save_every": 500} | asked | dict(self.learning)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Train what a table needs, measure it, write it down; in pieces, going on where the last piece stopped.
 
 Enters: a table's name, a `Budget`, and how many minutes this call may take. Leaves: folders of runs and scores, and
-`<name>_<preset>.json` with its table `<name>_<preset>.md`, after every row that is measured. No part of the paper.
+`<name>_<preset>.json` with its table `<name>_<preset>.md`, after every row that is measured. Processes that share the
+folder of runs share the work: what one has in hand, locked, another passes over and waits for. No part of the paper.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import math
 import shutil
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -31,10 +34,28 @@ from lca_mini.training.evaluate import PROTOCOL, measure
 from lca_mini.training.folder import made_folder
 
 RESERVE = 0.3  # minutes of a piece that are left for saving
+PAUSE = 1.0  # seconds until a process asks again whether others are done
 
 
 class OutOfTime(Exception):
     """This call's minutes are used up, or somebody asked it to stop."""
+
+
+class Busy(Exception):
+    """Another process has this in hand."""
+
+
+@contextmanager
+def held(file: Path) -> Iterator[None]:
+    """Only here, of all processes; a lock ends with its process. Raises: Busy where another holds it."""
+    from filelock import FileLock, Timeout
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(file, timeout=0):
+            yield
+    except Timeout:
+        raise Busy from None
 
 
 class Clock:
@@ -52,6 +73,12 @@ class Clock:
         if self.jobs and self.left() < max(minutes, 0.1):
             raise OutOfTime
         self.jobs += 1
+
+    def wait(self) -> None:
+        """For other processes. Raises: OutOfTime."""
+        if self.left() < 0.1:
+            raise OutOfTime
+        time.sleep(PAUSE)
 
 
 def run_experiment(
@@ -74,35 +101,63 @@ def run_experiment(
     made_folder(runs), made_folder(out)
     about = {"experiment": name, "title": plan.title, "command": command or " ".join(["lca-mini", *sys.argv[1:]]),
              "commit": commit(), "device": device_name(device), "budget": as_words(budget)}  # fmt: skip
-    clock, scores, why = Clock(minutes_at_once), [], "complete"
+    clock, why = Clock(minutes_at_once), "complete"
     jobs = [(seed, row) for seed in range(budget.seeds) for row in plan.rows if seed < max(1, len(row.runs))]
+    found: dict[tuple[int, str], dict[str, Any]] = {}
+    left = list(enumerate(jobs))
     try:
-        for number, (seed, row) in enumerate(jobs, start=1):
-            for run in row.runs[seed].chain if row.runs else ():
-                learn(run, runs, clock, f"{name}, row {number} of {len(jobs)} ({row.name})", film, cast)
-            for split in SPLITS if name != "tokens" else ():
-                scores.append(score(row, seed, split, budget, device, runs, clock, film, cast))
-                write(about | {"complete": False}, plan, scores, out)
+        while left:
+            busy = []
+            for number, (seed, row) in left:
+                try:
+                    for run in row.runs[seed].chain if row.runs else ():
+                        learn(run, runs, clock, f"{name}, row {number + 1} of {len(jobs)} ({row.name})", film, cast)
+                    for split in SPLITS if name != "tokens" else ():
+                        found[number, split] = score(row, seed, split, budget, device, runs, clock, film, cast)
+                        write(about | {"complete": False}, plan, in_order(found), out)
+                except Busy:
+                    busy.append((number, (seed, row)))
+            if len(busy) == len(left):
+                clock.wait()
+            left = busy
         if name == "tokens":
             clock.begin()
             models = {row.name: load(runs / row.runs[0].name, device) for row in plan.rows}
-            found, sheet = compare_tokens(models, budget.test_people or 16, film, cast)
+            made, sheet = compare_tokens(models, budget.test_people or 16, film, cast)
             save_png(sheet, out / f"{name}_{budget.preset}.png")
-            about |= found
+            about |= made
     except OutOfTime:
         why = "out of time: the same command goes on"
-    result = write(about | {"complete": why == "complete"}, plan, scores, out)
+    result = write(about | {"complete": why == "complete"}, plan, in_order(found), out)
     print(f"{name}: {why}", flush=True)
     return result
 
 
+def in_order(found: dict[tuple[int, str], dict[str, Any]]) -> list[dict[str, Any]]:
+    """Scores by row, then by split, whoever measured them when."""
+    return [found[number, split] for number, split in sorted(found, key=lambda key: (key[0], SPLITS.index(key[1])))]
+
+
 def learn(run: Run, runs: Path, clock: Clock, words: str, film: Film | None, cast: Cast | None) -> None:
-    """Train a run to its end, unless it has been. Raises: OutOfTime where it was stopped before."""
+    """Train a run to its end, unless it has been. Raises: OutOfTime where it was stopped before; Busy."""
+    if finished(run, runs):
+        return
+    with held(runs / "locks" / run.name):
+        if not finished(run, runs):
+            learn_alone(run, runs, clock, words, film, cast)
+
+
+def finished(run: Run, runs: Path) -> bool:
+    """Whether it has been trained to its end."""
+    summary = runs / run.name / "summary.json"
+    return summary.exists() and json.loads(summary.read_text())["stopped"] == "finished"
+
+
+def learn_alone(run: Run, runs: Path, clock: Clock, words: str, film: Film | None, cast: Cast | None) -> None:
+    """`learn`, with the run in hand."""
     settings = run.in_folder(runs)
     folder = Path(settings.out)
-    summary, state = folder / "summary.json", folder / "state" / "state.safetensors"
-    if summary.exists() and json.loads(summary.read_text())["stopped"] == "finished":
-        return
+    state = folder / "state" / "state.safetensors"
     clock.begin()
     if not state.exists():
         shutil.rmtree(folder, ignore_errors=True)  # killed before anything was saved
@@ -118,7 +173,7 @@ def score(
     row: Row, seed: int, split: str, budget: Budget, device: str, runs: Path, clock: Clock, film: Film | None,
     cast: Cast | None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Measure one row on one split, or read what was measured before. Raises: OutOfTime."""
+    """Measure one row on one split, or read what was measured before. Raises: OutOfTime, Busy."""
     people, views = budget.test_people or PROTOCOL[split][0], budget.views or PROTOCOL[split][1]
     run = row.runs[seed] if row.runs else None
     facts = {"method": row.method, "run": run.name if run else budget.preset, "split": split, "images": row.images,
@@ -128,25 +183,24 @@ def score(
         facts |= asdict(effort)
     key = f"{row.method}-{hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]}"
     file = runs / "scores" / f"{key}.json"
-    if file.exists():
-        made = json.loads(file.read_text())
-    else:
-        words = {"people": people, "views": views, "images": row.images, "lpips": budget.lpips, "film": film, "cast": cast,
-                 "batch": 16 if device == "cuda" else 4}
-        if run is not None:
-            clock.begin(minutes_of_scores(budget, device, people * views))
-            model = load(runs / run.name, device)
-            made, _ = evaluate(model, split, face_crops=run.settings.face_crops, **words)
-        else:
-            peer = Peer(row.method, preset(budget.preset), device, split, row.images, views, effort, runs / "peers" / key, film)
-            peer.prepare(people, clock.begin, cast)
-            clock.begin(minutes_of_scores(budget, device, people * views))
-            made, _ = measure(peer, peer.body, peer.config, split, **words)
-        made["commit"] = commit()
-        with whole_file(file) as partial:
-            partial.write_text(json.dumps(made) + "\n")
+    words = {"people": people, "views": views, "images": row.images, "lpips": budget.lpips, "film": film, "cast": cast,
+             "batch": 16 if device == "cuda" else 4}  # fmt: skip
+    with held(runs / "locks" / key):
+        if not file.exists():
+            if run is not None:
+                clock.begin(minutes_of_scores(budget, device, people * views))
+                model = load(runs / run.name, device)
+                made, _ = evaluate(model, split, face_crops=run.settings.face_crops, **words)
+            else:
+                peer = Peer(row.method, preset(budget.preset), device, split, row.images, views, effort, runs / "peers" / key,
+                            film)
+                peer.prepare(people, clock.begin, cast)
+                clock.begin(minutes_of_scores(budget, device, people * views))
+                made, _ = measure(peer, peer.body, peer.config, split, **words)
+            with whole_file(file) as partial:
+                partial.write_text(json.dumps(made | {"commit": commit()}) + "\n")
     facts = {"row": row.name, "seed": seed, "method": row.method, "run": run.name if run else None}
-    return facts | {"people_seen": sum(r.people for r in run.chain) if run else 0} | made
+    return facts | {"people_seen": sum(r.people for r in run.chain) if run else 0} | json.loads(file.read_text())
 
 
 def minutes_of_scores(budget: Budget, device: str, pictures: int) -> float:

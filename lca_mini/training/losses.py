@@ -39,8 +39,8 @@ class LossWeights:
     face_finder: float = 0.1
     surface: float = 0.5
     surprise: float = 0.005
-    reading: float = 0.02
-    motion: float = 0.1
+    reading: float = 0.1
+    motion: float = 1.0
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
