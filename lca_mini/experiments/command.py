@@ -44,7 +44,7 @@ def experiment(
         name: table1: one stage or two. table2: peers. table3: more and more people. s1: branches and gamma. tokens: what
             geometry tokens know, and where they look.
         preset: Size of the models.
-        people_seen: In training, by each row; left out: the preset's own, 100,000 for mini, 32,000 for nano.
+        people_seen: In training, by each row; left out: the preset's own, 100,000 for mini, 24,000 for nano.
         scale: Multiplies people_seen.
         seeds: Runs of each row.
         test_people: People of each test world; left out: the protocol's.

@@ -21,7 +21,7 @@ from lca_mini.training.losses import LossWeights
 from lca_mini.training.settings import TrainSettings
 
 SPLITS = ("test-studio", "test-wild")
-PEOPLE_SEEN = {"nano": 32_000, "mini": 100_000, "paper": 1_000_000}  # of each row, unless told otherwise
+PEOPLE_SEEN = {"nano": 24_000, "mini": 100_000, "paper": 1_000_000}  # of each row, unless told otherwise
 WILD_PEOPLE, STUDIO_PEOPLE = 100_000, 500
 POST_SHARE = 0.25  # of what "pre then post" sees, the studio's part
 CROWDS = (100, 1_000, 10_000, 100_000)  # people in pretraining, table 3
