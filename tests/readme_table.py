@@ -49,8 +49,11 @@ def claims() -> str:
          "eval --split test-wild --images 1"),
     ]  # fmt: skip
     for words, paper, name, ahead, of, notebook in EXPERIMENT_CLAIMS:
-        found = [c for c in files.get(f"{name}_mini", {}).get("claims", []) if (c["ahead"], c["of"]) == (ahead, of)]
-        ours = ", ".join(f"{c['difference']:+.1f} dB {c['split'][5:]} ({c['verdict']})" for c in found) or MISSING
+        size = "mini" if f"{name}_mini" in files else "nano"
+        found = [c for c in files.get(f"{name}_{size}", {}).get("claims", []) if (c["ahead"], c["of"]) == (ahead, of)]
+        ours = ", ".join(f"{c['difference']:+.1f} dB {c['split'][5:]} (**{c['verdict']}**)" for c in found) or MISSING
+        if found:
+            ours += f"; {size}, {files[f'{name}_{size}']['budget']['people_seen']:,} people seen a row"
         rows.append((words, paper, ours, notebook, f"experiment {name}"))
     rows += [
         ("stylised people come out too", "shown, without a figure",

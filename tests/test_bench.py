@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
 import torch
 
 from lca_mini.bench import bench_drive, bench_encode, bench_render, bench_suite, bench_train
-from lca_mini.bench import suite
+from lca_mini.bench import scaling, suite
 from lca_mini.bench.clock import Ceilings, Clock, measure_ceilings, quantile, summary
 from lca_mini.bench.scenes import front_camera, human_figure, posed_avatar
 from lca_mini.cli import main
@@ -135,3 +136,23 @@ def test_charts_of_stored_and_of_gsplat_results() -> None:
     assert sum(parts_of(on_gpu).values()) == pytest.approx(0.26 / 32) and "32 a call" in label(on_gpu)
     for figure in (stage_bars([one, on_gpu], "a"), rate_bars([one, on_gpu], "b"), roofline_bars(one, "c")):
         assert figure.axes[0].get_yticks().size >= 2
+
+
+def test_scaling_compares_windows_that_count_and_says_what_failed(monkeypatch):
+    speeds = {"1": [9, 9, 100, 104, 96], "2": [9, 9, 190, 210, 190]}
+
+    def pretend(command, **options):
+        processes, asked = command[4].removeprefix("--nproc-per-node="), json.loads(command[-1])
+        if asked["shard"]:
+            return subprocess.CompletedProcess(command, 1, stderr="no room\nfor this")
+        lines = [{"step": 10 * (i + 1), "people_per_s": speed} for i, speed in enumerate(speeds[processes])]
+        Path(asked["out"], "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        Path(asked["out"], "memory.json").write_text("1.5")
+        return subprocess.CompletedProcess(command, 0, stderr="")
+
+    monkeypatch.setattr(scaling.subprocess, "run", pretend)
+    made = scaling.bench_scaling("nano", 4, 3, device="cpu", processes=2)
+    assert made["people_per_s"] == {"one": 100, "all": 190} and made["times"] == 1.9
+    assert made["people_per_s_p95"]["one"] == 96 and made["failed"] == {"all_sharded": "no room for this"}
+    with pytest.raises(ValueError, match="two or more"):
+        scaling.bench_scaling("nano", 4, 3, device="cpu")

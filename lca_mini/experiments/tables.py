@@ -102,19 +102,23 @@ def cell(values: list[float | None], style: str) -> str:
     return format(sum(known) / len(known), style) if known else "-"
 
 
-def table_of(name: str, results: str | Path = "results", preset: str = "mini") -> Markdown:
+def table_of(name: str, results: str | Path = "results", preset: str = "") -> Markdown:
     """A stored experiment as a table; where there is none, a sentence that says which command makes it.
 
+    Args:
+        preset: left out: the largest that has been measured.
     Raises: ValueError for another name.
     """
     if name not in EXPERIMENTS:
         raise ValueError(f"no experiment {name!r}; choose one of {', '.join(EXPERIMENTS)}")
+    there = [size for size in ("paper", "mini", "nano") if (Path(results) / f"{name}_{size}.json").exists()]
+    preset = preset or (there[0] if there else "mini")
     file = Path(results) / f"{name}_{preset}.json"
     if not file.exists():
         return Markdown(f"**{name}** ({preset}): not measured yet; `lca-mini experiment {name} --preset {preset}` does it.")
     return markdown(json.loads(file.read_text()))
 
 
-def all_tables(results: str | Path = "results", preset: str = "mini") -> Markdown:
+def all_tables(results: str | Path = "results", preset: str = "") -> Markdown:
     """Every experiment's table, measured or not."""
     return Markdown("\n\n".join(table_of(name, results, preset) for name in EXPERIMENTS))
