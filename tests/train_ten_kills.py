@@ -4,8 +4,8 @@
 
 Real people, real processes; half of the kills are SIGKILL, the others SIGTERM, which saves first. The last line is JSON;
 on a CPU exit code 1 where a weight differs in one bit. A GPU adds up in another order each time: there a second
-uninterrupted run says how far two of them drift apart, beside how far the killed one is. Not collected by pytest: `test_training_loop.py` holds a
-shorter one.
+uninterrupted run says how far two of them drift apart, beside how far the killed one is. Not collected by pytest:
+`test_training_loop.py` holds a shorter one.
 """
 
 from __future__ import annotations
@@ -93,9 +93,10 @@ def main() -> int:
             print(kills[-1], flush=True)
         resumed = begin(killed, asked.device).wait()
         one, other = digests(whole), digests(killed)
-        result = {"command": "python tests/train_ten_kills.py", "commit": commit(), "device": device_name(asked.device),
-                  "train": TRAIN, "seed": asked.seed, "uninterrupted_s": round(seconds, 1), "kills": kills,
-                  "resumed_exit_code": resumed, "tensors": len(one), "identical": one == other, "relative_difference": apart(whole, killed)}  # fmt: skip
+        result = {"command": f"python tests/train_ten_kills.py --device {asked.device} --kills {asked.kills}",
+                  "commit": commit(), "device": device_name(asked.device), "train": TRAIN, "seed": asked.seed,
+                  "uninterrupted_s": round(seconds, 1), "kills": kills, "resumed_exit_code": resumed, "tensors": len(one),
+                  "identical": one == other, "relative_difference": apart(whole, killed)}  # fmt: skip
         if asked.device == "cuda":
             assert begin(Path(scratch) / "again", asked.device).wait() == 0, "the second uninterrupted run failed"
             result["relative_difference_of_two_uninterrupted"] = apart(whole, Path(scratch) / "again")
