@@ -99,7 +99,7 @@ def ssim_map(images: Float[Tensor, "b c H W"], targets: Float[Tensor, "b c H W"]
     """
     if min(images.shape[-2:]) <= WINDOW // 2:
         raise ValueError(f"SSIM needs pictures larger than {WINDOW // 2} pixels, got {list(images.shape[-2:])}")
-    channels = images.shape[1]
+    channels, images, targets = images.shape[1], images - 0.5, targets - 0.5  # variances stay, and round less
     moments = torch.cat([images, targets, images * images, targets * targets, images * targets], dim=1)
     place = torch.arange(WINDOW, device=images.device, dtype=images.dtype) - WINDOW // 2
     window = torch.softmax(-place.square() / (2 * SIGMA**2), dim=0).expand(moments.shape[1], 1, WINDOW)
@@ -108,5 +108,6 @@ def ssim_map(images: Float[Tensor, "b c H W"], targets: Float[Tensor, "b c H W"]
     moments = F.conv2d(moments, window[:, :, None], groups=moments.shape[1])
     x, y, xx, yy, xy = moments.split(channels, dim=1)
     c1, c2 = 0.01**2, 0.03**2
-    similar = (2 * x * y + c1) * (2 * (xy - x * y) + c2)
-    return similar / ((x * x + y * y + c1) * (xx - x * x + yy - y * y + c2))
+    bright, other = x + 0.5, y + 0.5
+    similar = (2 * bright * other + c1) * (2 * (xy - x * y) + c2)
+    return similar / ((bright * bright + other * other + c1) * (xx - x * x + yy - y * y + c2))
