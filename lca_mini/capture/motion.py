@@ -103,7 +103,8 @@ def random_frames(seeds: Int[Tensor, " B"], frames: int, kind: str) -> Motion:
     # low discrepancy: any few frames of a person show several sides
     order = torch.arange(frames, device=seeds.device) * 0.6180339887
     side = 2 * ((u[..., :1, 24] + order) % 1) - 1
-    heading = 180 * side.sign() * side.abs().pow(1.3) if wild else 14 * g[..., 42].clamp(-2, 2)
+    turned = side.abs().double().pow(1.3).to(side.dtype)  # a CPU rounds a single float32 power unlike one in a row
+    heading = 180 * side.sign() * turned if wild else 14 * g[..., 42].clamp(-2, 2)
     gaze = (2 * u[..., 26:28] - 1) * u.new_tensor([25.0, 18.0]) * torch.where(u[..., 28:29] < 0.6, 1.0, 0.25)
     actions, jaw = _random_faces(u[..., 29:64], g[..., 43], wild)
     motion = assemble(Posture(arms, hands, legs, spine, head, heading, gaze, jaw, actions))
