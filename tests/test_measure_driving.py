@@ -15,10 +15,10 @@ import torch
 from lca_mini.body import ACTIONS, JOINTS, posed_vertices
 from lca_mini.capture import project, random_frames
 from lca_mini.cli import main
-from lca_mini.driving import driving_signal
+from lca_mini.driving import driving_signal, hand_cameras
 from lca_mini.measure import measure_driving
 from lca_mini.measure.driving import NAMES, Sizes
-from lca_mini.measure.fingers import TIPS, distances, tip_gaussians, tip_vertices
+from lca_mini.measure.fingers import TIPS, centroids, dots, dyed, resting, tip_vertices
 from lca_mini.measure.gaze import GazeReader, apart, looking_about, soften, teach
 from lca_mini.measure.linear import Ridge
 from lca_mini.measure.probe import ActionProbe, Codes, read_back
@@ -126,21 +126,26 @@ def test_angles_between_looks_and_blur():
     assert torch.allclose(torch.rad2deg(motion.gaze[..., :2]), degrees, atol=1e-4) and motion.pose.shape == (2, 3, 55, 3)
 
 
-def test_finger_ends_are_ends_and_distances_are_right(nano, avatar):
+def test_finger_ends_are_ends_and_distances_are_those_of_what_shows(nano):
     ends = tip_vertices(nano.body)
     for tip, ids in zip(TIPS, ends):
         finger = nano.body.template[ids].mean(0) - nano.body.joint_template[JOINTS.index(tip)]
         assert 0.008 < finger.norm() < 0.05, tip
-    places = [nano.body.template[ids].mean(0) for ids in ends]
-    ids, weights = tip_gaussians(nano, avatar, places)
-    near = (avatar.canonical.means[0][ids].mean(1) - torch.stack(places)).norm(dim=-1)
-    assert ids.shape == weights.shape == (10, 8) and near.max() < 0.1
     motion = spread_over(finger_peaks()[:2], 1)
     joints = placed(nano.body, BETAS, motion)[0]
-    true = joints[0][:, [JOINTS.index(tip) for tip in TIPS]]
-    moved = distances(true + torch.tensor([0.01, 0.0, 0.0]), true, joints)
-    assert moved[0] == pytest.approx(10, rel=1e-3) and 1.5 < moved[1] < 4 and 10 < moved[2] < 25
-    assert not distances(true, true, joints).any()
+    vertices = posed_vertices(nano.body, BETAS[:, None].expand(1, 2, -1), motion.pose, motion.transl)[0]
+    rest, tips = resting(nano.body, BETAS, ends)
+    camera = hand_cameras(joints, torch.zeros(1), 128, "left")[0]
+    body, dye = dots(vertices, nano.body), dyed(rest, tips)[:, :5]
+    place, amount = centroids(body, dye, camera, "cpu")
+    at = project(torch.stack([vertices[:, ids].mean(1) for ids in ends[:5]], 1), camera.viewmats[:, 0], camera.Ks[:, 0])
+    shows = amount > 0.5 * amount.amax(0)
+    assert shows.sum() >= 8 and (place - at).norm(dim=-1)[shows].max() < 4, "within 8 mm: the dye reaches down the finger"
+    aside = replace(body, means=body.means + torch.tensor([0.01, 0.0, 0.0]))
+    moved = (centroids(aside, dye, camera, "cpu")[0] - place)[shows]
+    assert (moved[:, 0] - 0.01 * camera.Ks[0, 0, 0, 0] / 1.2).abs().max() < 0.6 and moved[:, 1].abs().max() < 0.3
+    faint = replace(body, opacities=body.opacities * torch.where(dye.amax(1) > 0.01, 0.02, 1.0))
+    assert (centroids(faint, dye, camera, "cpu")[1] < 0.25 * amount)[shows].all(), "fingers that nobody sees are missing"
 
 
 def test_what_a_probe_reads_back_is_told_an_action_at_a_time():

@@ -32,10 +32,16 @@ FILES = ("state/state.safetensors", "model.safetensors")
 def begin(out: Path, device: str) -> subprocess.Popen:
     """Start training, or go on with it, in a process of its own."""
     resume = ["--resume"] if (out / FILES[0]).exists() else []
-    return subprocess.Popen(
-        [sys.executable, "-m", "lca_mini", "train", *TRAIN.split(), "--device", device, "--out", str(out), *resume],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    with said_by(out).open("w") as errors:
+        return subprocess.Popen(
+            [sys.executable, "-m", "lca_mini", "train", *TRAIN.split(), "--device", device, "--out", str(out), *resume],
+            stdout=subprocess.DEVNULL, stderr=errors,
+        )  # fmt: skip
+
+
+def said_by(out: Path) -> Path:
+    """Where the latest process that trains into `out` writes its errors."""
+    return out.with_name(f"{out.name}_errors.txt")
 
 
 def step_of(out: Path) -> int:
@@ -92,6 +98,8 @@ def main() -> int:
                           "saved_step": step_of(killed)})  # fmt: skip
             print(kills[-1], flush=True)
         resumed = begin(killed, asked.device).wait()
+        if resumed:
+            print(said_by(killed).read_text()[-2000:], flush=True)
         one, other = digests(whole), digests(killed)
         result = {"command": f"python tests/train_ten_kills.py --device {asked.device} --kills {asked.kills}",
                   "commit": commit(), "device": device_name(asked.device), "train": TRAIN, "seed": asked.seed,

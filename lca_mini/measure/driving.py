@@ -91,7 +91,7 @@ def measure_driving(
         "parts": (sizes.parts_people, measure_parts, (sizes.parts_people, backend, sizes.parts_every)),
         "gaze": (sizes.gaze_train_people + 2 * sizes.gaze_people, measure_gaze,
                  (sizes.gaze_train_people, sizes.gaze_people, sizes.gaze_frames, sizes.gaze_steps, backend)),
-        "fingers": (sizes.finger_people, measure_fingers, (sizes.finger_people,)),
+        "fingers": (sizes.finger_people, measure_fingers, (sizes.finger_people, backend)),
     }  # fmt: skip
     jobs = {name: job for name, job in jobs.items() if not only or name in only}
     about = read_metadata(find_files(weights)[0])

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 LARGEST_FACE = 128  # pixels; larger crops are shrunk first
 MIDDLE = 0.75  # of a crop's side that is looked at: the face, not the hair around it
 WIDTHS = (1, 2, 4, 6)  # of the stages, in units of the first one's
+LOOKS = (2, 2, 2, 1)  # of each stage
 SMALLEST = 6  # side of the last stage's maps, about
 
 
@@ -37,16 +38,21 @@ class Norm(nn.Module):
 
 
 class Stage(nn.Module):
-    """Halves the sides, then looks once more at the same size."""
+    """Halves the sides, then looks again at the same size, once or more."""
 
-    def __init__(self, before: int, after: int) -> None:
+    def __init__(self, before: int, after: int, looks: int) -> None:
         super().__init__()
-        self.shrink, self.look = nn.Conv2d(before, after, 3, 2, 1), nn.Conv2d(after, after, 3, padding=1)
-        self.norms = nn.ModuleList([Norm(after), Norm(after)])
+        self.shrink = nn.Conv2d(before, after, 3, 2, 1)
+        self.looks = nn.ModuleList(nn.Conv2d(after, after, 3, padding=1) for _ in range(looks))
+        self.norms = nn.ModuleList(Norm(after) for _ in range(1 + looks))
+        for norm in self.norms[2:]:
+            nn.init.zeros_(norm.weight)  # further looks begin by changing nothing
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d _h _w"]:
         x = F.silu(self.norms[0](self.shrink(x)))
-        return x + F.silu(self.norms[1](self.look(x)))
+        for look, norm in zip(self.looks, self.norms[1:]):
+            x = x + F.silu(norm(look(x)))
+        return x
 
 
 class ExpressionEncoder(nn.Module):
@@ -64,7 +70,7 @@ class ExpressionEncoder(nn.Module):
             side = (side + 1) // 2
         widths = [3, *(base_channels * times for times in WIDTHS[:stages])]
         self.net = nn.Sequential(
-            *(Stage(before, after) for before, after in zip(widths, widths[1:])),
+            *(Stage(before, after, looks) for before, after, looks in zip(widths, widths[1:], LOOKS)),
             nn.Conv2d(widths[-1], 2 * base_channels, 1), nn.GroupNorm(1, 2 * base_channels), nn.SiLU(), nn.Flatten(),
             nn.Linear(2 * base_channels * side**2, actions),
         )  # fmt: skip
