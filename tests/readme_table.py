@@ -106,16 +106,51 @@ def tables() -> str:
         f"{r['device']} |"
         for r in results if r.get("bench") == "render"
     ]
+    driving = [row for r in results if r.get("measure") == "driving" for row in driving_rows(r)]
+    scaling = [
+        f"| {r['preset']}, {r['batch']} people a step and GPU | {r['people_per_s']['one']:,.1f} | {r['people_per_s']['all']:,.1f} | "
+        f"**{r['times']:.2f}** | {r['people_per_s']['all_sharded']:,.1f} | {r['processes']} {r['device']} |"
+        for r in results if r.get("bench") == "scaling"
+    ]
     blocks = (
         ("people | PSNR, dB (95 % over people) | SSIM | L1 | perceptual (which) | painted template, dB", quality),
+        ("driving, people never seen | studio | wild", driving),
         ("preset | pixels | encode 8 pictures, ms | drive, ms | render, ms | memory, GiB | device", avatars),
         ("driven and drawn, signal in, pixels out | pixels | frames a call | kernels | ms a frame | frames a second | "
          "streamed | over gsplat's own call | device", loops),
         ("encode | pictures | ms a person | device", encoding),
+        ("trained, people a second | one GPU | two | times | two, the model in parts | device", scaling),
         ("render backend | Gaussians | pixels | ms, median | ms, 95th percentile | frames a second | device", rendering),
     )
     made = [f"| {head} |\n|{'---|' * (head.count('|') + 1)}\n" + "\n".join(rows) for head, rows in blocks if rows]
     return "\n\n".join(made) if made else "No result has been measured yet."
+
+
+def driving_rows(r: dict) -> list[str]:
+    """What `lca-mini measure driving` found, as far as it is there."""
+    rows = []
+    if "codes" in r:
+        worlds = [r["codes"]["worlds"][f"test-{world}"] for world in ("studio", "wild")]
+        for name, key, how in (("R2 of the facial actions that vary, read off a face's code", "r2_mean", "{:.2f}"),
+                               ("people of 50 guessed from the code (chance: 2 %)", "identity_accuracy", "{:.1%}")):
+            rows.append(f"| {name} | " + " | ".join(how.format(world[key]) for world in worlds) + " |")
+    found = {}
+    if "reenactment" in r:
+        psnr = r["reenactment"]["psnr"]
+        found["face driven by pictures of itself, of another, by true actions, neutral, dB"] = ", ".join(
+            f"{psnr[who]:.2f}" for who in ("self", "cross", "actions", "neutral"))  # fmt: skip
+    if "parts" in r:
+        for part in r["parts"]["parts"]:
+            if (part["removed"], part["sweep"]) in (("expression", "facs"), ("gaze", "gaze"), ("hands", "fingers")):
+                found[f"corrections by {part['removed']} left out, {part['region']}, dB"] = f"{-part['cost']:+.2f}"
+    if "gaze" in r:
+        found["gaze read back from renders, from true pictures, degrees off"] = (
+            f"{r['gaze']['renders_degrees']:.1f}, {r['gaze']['true_pictures_degrees']:.1f}")  # fmt: skip
+    if "fingers" in r:
+        tips = r["fingers"]["true_shape"]
+        found["finger-tips off in a whole-body picture, in a close-up of the hand, pixels of 512"] = (
+            f"{tips['pixels_whole_body']:.1f}, {tips['pixels_hand']:.1f}")  # fmt: skip
+    return rows + [f"| {name} | {value} | |" for name, value in found.items()]
 
 
 def with_tables(readme: str) -> str:
