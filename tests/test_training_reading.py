@@ -28,6 +28,8 @@ def test_the_encoder_alone_learns(tmp_path: Path) -> None:
         read = load(tmp_path / "a").actions_from_faces(sample.target_faces)
     wrong, spread = (read - sample.actions).square().mean((0, 1)), sample.actions.var((0, 1))
     unexplained = (wrong / spread)[spread > 0.002].mean()
+    total = (sample.actions - sample.actions.mean((0, 1))).square().sum()
+    assert (read - sample.actions).square().sum() < 0.6 * total
     assert unexplained < 0.6, "faces that were met 150 times must be read better than by their mean"
     torch.manual_seed(0)
     once = train_reading(ReadingSettings(out=str(tmp_path / "b"), init=str(tmp_path / "a"), films=1, people=1, close_ups=2,

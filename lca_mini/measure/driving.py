@@ -106,7 +106,8 @@ def measure_driving(
         started = time.perf_counter()
         with progress(name, people, quiet) as bar:
             found = job(model, *arguments, tick=bar.update)
-        result[name] = found | {"seconds": round(time.perf_counter() - started, 1)}
+        result[name] = found | {"seconds": round(time.perf_counter() - started, 1)} | {
+            key: result[key] for key in ("command", "commit", "device")}  # others may be kept from another call
         if file is not None:
             write(file, result)
     return result

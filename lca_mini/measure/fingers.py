@@ -88,7 +88,7 @@ def measure_fingers(model: LCA, people: int, backend: str = "auto", tick: Tick =
     config, ends, clip = model.config, tip_vertices(body), finger_peaks()
     found: dict[str, list[Tensor]] = {f"{who}_{camera}": [] for who in ("true", "predicted") for camera in ("whole", "hand")}
     lost: dict[str, list[Tensor]] = {"true": [], "predicted": []}
-    mm = 0.0
+    mm: list[Tensor] = []  # of a pixel, across the middle of a close-up
     for i in range(people):
         sample = sample_people(seeds_of("test-studio", i, 1), "studio", 8, 1, config.image_size, config.face_size, device)
         motion = spread_over(clip, 1).to(device)
@@ -96,9 +96,10 @@ def measure_fingers(model: LCA, people: int, backend: str = "auto", tick: Tick =
         joints = placed(body, sample.betas, motion)[0]
         views = [("whole", body_cameras(joints, joints.new_zeros(1), SIZE)[0], slice(0, 10))]
         views += [("hand", hand_cameras(joints, joints.new_zeros(1), SIZE, side)[0], part) for side, part in SIDES.items()]
-        mm = 1000 * 1.2 / float(views[1][1].Ks[0, 0, 0, 0])
-        rest, tips = resting(body, sample.betas, ends)
-        truth = [centroids(dots(vertices, body), dyed(rest, tips)[:, part], cameras, backend) for _, cameras, part in views]
+        close, hand = views[1][1], joints[0, 0, JOINTS.index("left_middle1")]
+        mm.append(1000 * (close.viewmats[0, 0, 2, :3] @ hand + close.viewmats[0, 0, 2, 3]) / close.Ks[0, 0, 0, 0])
+        mesh, dye = dots(vertices, body), dyed(*resting(body, sample.betas, ends))
+        truth = [centroids(mesh, dye[:, part], cameras, backend) for _, cameras, part in views]
         for who, betas in (("true", sample.betas), ("predicted", None)):
             avatar = model.encode(sample.images, sample.face_images, betas=betas)
             shift = rest_joints(body, avatar.betas)[0, 0] - rest_joints(body, sample.betas)[0, 0]
@@ -113,10 +114,10 @@ def measure_fingers(model: LCA, people: int, backend: str = "auto", tick: Tick =
                 if camera == "hand":
                     lost[who].append((shows & ~there).sum() / shows.sum())
         tick(1)
-    whole, hand = ({who: mean(found[f"{who}_{camera}"]) for who in lost} for camera in ("whole", "hand"))
+    whole, near = ({who: mean(found[f"{who}_{camera}"]) for who in lost} for camera in ("whole", "hand"))
     return {f"{who}_shape": {
-        "mm": hand[who] and round(hand[who] * mm, 2), "pixels_whole_body": whole[who], "pixels_hand": hand[who],
-        "missing": mean(lost[who]),
+        "mm": near[who] and round(near[who] * float(torch.stack(mm).mean()), 2), "pixels_whole_body": whole[who],
+        "pixels_hand": near[who], "missing": mean(lost[who]),
     } for who in lost} | {"people": people, "moments": len(clip.pose), "size": SIZE}  # fmt: skip
 
 
