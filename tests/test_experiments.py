@@ -94,7 +94,8 @@ def test_the_kinds_of_training_are_those_of_the_paper():
     rows = {row.name: row.runs[0] for name in ("table1", "s1") for row in plan_of(name, Budget()).rows}
     assert [rows[name].settings.kind for name in ("pre only", "post only", "mixed")] == ["wild", "studio", "mixed"]
     last = rows["pre then post"]
-    assert (last.settings.kind, last.settings.decay, last.settings.studio_people) == ("studio", 0.65, 500)
+    assert (last.settings.kind, last.settings.decay, last.settings.studio_people) == ("studio", 0.65, 91)
+    assert last.settings.schedule == "cosine" and last.after.settings.schedule == "constant", "the rate falls once"
     assert (last.after.settings.kind, last.after.settings.decay) == ("wild", 1.0)
     assert rows["gamma 1.0: one rate for all layers"].settings.decay == 1.0
     assert rows["gamma 0.0: only the heads learn"].settings.decay == 0.0

@@ -17,6 +17,10 @@ from lca_mini.body.template import Body
 from lca_mini.types import Movable
 
 
+LIDS = 0.022  # metres from an eye's centre within which skin is lid
+HIDDEN = 0.2  # cosine of the angle to its axis beyond which an eyeball is hidden, wherever it looks
+
+
 @dataclass(frozen=True)
 class Anchors(Movable):
     """M points on the template: metres, rest pose. spacing: distance to the nearest neighbours, metres."""
@@ -33,8 +37,9 @@ class Anchors(Movable):
 def sample_anchors(body: Body, count: int, seed: int = 0, oversample: int = 6) -> Anchors:
     """Spread `count` anchors over the body by farthest-point sampling of random surface points.
 
-    Distances are measured with head, hands and feet magnified. Eyeballs get their anchors; the inside of the mouth
-    hardly any. The same seed gives the same anchors on every machine.
+    Distances are measured with head and hands magnified, most of all eyeballs and the lids around them: a lid lies so close
+    to the ball that anchors of the ball alone would leave it none. The inside of the mouth gets hardly any, the hidden side of
+    the eyes none. The same seed gives the same anchors on every machine.
     """
     generator = torch.Generator().manual_seed(seed)
     corners = body.template[body.faces]
@@ -44,8 +49,11 @@ def sample_anchors(body: Body, count: int, seed: int = 0, oversample: int = 6) -
     head, hands = weights[:, 15] + weights[:, 22:25].sum(1), weights[:, 25:].sum(1) + 0.5 * weights[:, 20:22].sum(1)
     eyes = weights[:, 23:25].sum(1) > 0.5
     face = head * (normals[:, 2] / (2 * area).clamp(min=1e-12) > -0.2) * (corners.mean(1)[:, 2] > 0.1)
-    magnify = 1 + 0.7 * head + 1.3 * face + 1.8 * hands + 2.0 * eyes
-    pick = torch.multinomial(area * magnify.square() * _outside(body), count * oversample, True, generator=generator)
+    from_eye, away = _from_eyes(body)
+    lids = face * (away < LIDS) * ~eyes
+    magnify = 1 + 0.7 * head + 1.3 * face + 1.8 * hands + 3.0 * eyes + 3.0 * lids
+    seen = _outside(body) * ~(eyes & (from_eye[:, 2] < HIDDEN * away))
+    pick = torch.multinomial(area * magnify.square() * seen, count * oversample, True, generator=generator)
     u = torch.rand(len(pick), 2, generator=generator)
     u = torch.where(u.sum(1, keepdim=True) > 1, 1 - u, u)
     barycentric = torch.cat([1 - u.sum(1, keepdim=True), u], 1)
@@ -74,6 +82,13 @@ def anchors_at(body: Body, faces: Int[Tensor, "M"], barycentric: Float[Tensor, "
 def action_directions(body: Body, anchors: Anchors) -> Float[Tensor, "M 3 E"]:
     """How far each action at 1 moves each anchor at rest, metres."""
     return torch.einsum("mc,mcxk->mxk", anchors.barycentric, body.exprdirs[body.faces[anchors.faces]])
+
+
+def _from_eyes(body: Body) -> tuple[Float[Tensor, "F 3"], Float[Tensor, "F"]]:
+    """Where faces are from the centre of the nearer eyeball, metres, and how far."""
+    off = body.template[body.faces].mean(1)[:, None] - body.joint_template[23:25]
+    away, which = off.norm(dim=-1).min(1)
+    return off[torch.arange(len(off)), which], away
 
 
 def _outside(body: Body) -> Float[Tensor, "F"]:

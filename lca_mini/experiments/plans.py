@@ -2,8 +2,9 @@
 
 Enters: a table's name and a `Budget`. Leaves: a `Plan`: rows, the runs behind them, and the claims that they are to
 show. Part of the paper: its tables 1, 2, 3 and S1, figure 6 and S.1. What differs from the paper: all rows of a table see
-equally many people (samples, counted with repetition), in training from first to last; and of how many people a stage may
-see different ones, ours are 100,000 in the wild and 500 in the studio (table S2 of the paper; 2,737 in its others).
+equally many people (samples, counted with repetition), in training from first to last; of a million different people to
+2,737 in the studio, the ratio stays and the numbers are smaller. Pretraining that another stage follows keeps its rate to
+the end: the rate falls once in each row.
 
 Runs are shared: whoever asks for the same settings gets the same folder, whichever table trained it.
 """
@@ -22,7 +23,9 @@ from lca_mini.training.settings import TrainSettings
 
 SPLITS = ("test-studio", "test-wild")
 PEOPLE_SEEN = {"nano": 24_000, "mini": 100_000, "paper": 1_000_000}  # of each row, unless told otherwise
-WILD_PEOPLE, STUDIO_PEOPLE = 100_000, 500
+WILD_PEOPLE = 100_000  # different ones, at most
+STUDIO_RATIO = 2_737 / 1_000_000  # people in the studio for each one in the wild, in the paper
+FEWEST_IN_STUDIO = 8
 POST_SHARE = 0.25  # of what "pre then post" sees, the studio's part
 CROWDS = (100, 1_000, 10_000, 100_000)  # people in pretraining, table 3
 RATES = {("nano", "cpu"): 2.0, ("mini", "cpu"): 0.2, ("mini", "cuda"): 150.0, ("nano", "cuda"): 300.0, ("paper", "cuda"): 10.0}
@@ -63,6 +66,11 @@ class Budget:
     def total(self) -> int:
         """People that each row sees in training."""
         return max(1, round((self.people_seen or PEOPLE_SEEN[self.preset]) * self.scale))
+
+    @property
+    def studio_people(self) -> int:
+        """Different people in the studio: in the paper's ratio to those whom a row of this budget meets in the wild."""
+        return max(FEWEST_IN_STUDIO, round(STUDIO_RATIO * self.total / self.plain.get("echo", 1)))
 
     @property
     def plain(self) -> dict[str, Any]:
@@ -149,7 +157,7 @@ class Recipes:
 
     def run(self, stage: str, share: float, seed: int, after: Run | None = None, **changes: Any) -> Run:
         """A stage that sees a share of the row's people."""
-        plain = {"people": WILD_PEOPLE, "studio_people": STUDIO_PEOPLE} | self.budget.plain | changes
+        plain = {"people": WILD_PEOPLE, "studio_people": self.budget.studio_people} | self.budget.plain | changes
         steps = max(1, round(self.budget.total * share / plain["batch"]))
         return Run(TrainSettings(stage=stage, steps=steps, seed=seed, init="open" if after else None, **plain), after)
 
@@ -161,7 +169,7 @@ class Recipes:
         """Pretraining, then post-training. post: changes of the second stage alone."""
         made = []
         for seed in self.seeds:
-            first = self.run("pretrain", 1 - POST_SHARE, seed, **changes)
+            first = self.run("pretrain", 1 - POST_SHARE, seed, schedule="constant", **changes)
             rest = {key: value for key, value in changes.items() if key != "people"}  # the studio's stay
             made.append(self.run("posttrain", POST_SHARE, seed, first, **rest | (post or {})))
         return tuple(made)

@@ -16,15 +16,15 @@ from lca_mini.body import Body
 from lca_mini.body.anchors import action_directions
 from lca_mini.model import LCA
 
-HEAD, JAW, FIRST_FINGER = 15, 22, 25
+HEAD, JAW, EYES, FIRST_FINGER = 15, 22, slice(23, 25), 25
 MOVES = 0.001  # metres by which an action at 1 moves an anchor of the face
 NEAR = 0.015  # metres from the skin beyond which a Gaussian belongs to something else
 AT_ONCE = 8  # people, whose distances to the skin are in memory together
 
 
 class TrueMotion:
-    """Of one model. watched: its Gaussians on what actions move, then those on hands and fingers, whose corrections should
-    be none, since the skeleton moves them. n of N."""
+    """Of one model. watched: its anchors on what actions move, then those on fingers, whose corrections should be none,
+    since the skeleton moves them; n of the N Gaussians are theirs."""
 
     def __init__(self, model: LCA) -> None:
         body, anchors = model.body, model.anchors
@@ -32,7 +32,7 @@ class TrueMotion:
         hands = (anchors.skin_weights[:, FIRST_FINGER:].sum(1) > 0.5).nonzero()[:, 0]
         self.homes = anchors.points.repeat_interleave(model.config.gaussians_per_anchor, dim=0)
         self.face, self.hands = (gaussians_of(ids, model.config.gaussians_per_anchor) for ids in (face, hands))
-        self.watched = torch.cat([self.face, self.hands])
+        self.watched = torch.cat([face, hands])
         skin = head_vertices(body)
         self.skin, self.dirs = body.template[skin], body.exprdirs[skin]
 

@@ -4,7 +4,7 @@ Enters: renders over white with their coverage, targets over white with their ma
 Leaves: named terms, unweighted, and their weighted sum. What differs from the paper: L_reg is as in LHM, with our own
 thresholds; SSIM beside the perceptual distance, a small share of PSNR itself; close-ups of the face; render and target are laid over the same random colour, one a person,
 so that white clothes and white background are two things; terms for coverage, predicted betas, the face finder, correspondences,
-for the reading of facial actions, and for what they move.
+for the reading of facial actions, and for what they move; for eyes, in close-ups.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ class LossWeights:
     mask: float = 0.5
     canonical: float = 0.5
     near: float = 1.0
+    eyes: float = 1.0
     acap: float = 10.0
     asap: float = 0.01
     correction: float = 0.02
@@ -95,6 +96,21 @@ def acap_loss(offsets: Float[Tensor, "*batch 3"], reach: float = 0.06) -> Float[
     Skirts and long hair need more room than LHM's 5 cm, and pay for it slowly.
     """
     return F.relu(offsets.norm(dim=-1) - reach).square().mean() / reach
+
+
+def eyes_loss(
+    images: Float[Tensor, "B T 3 h w"], targets: Float[Tensor, "B T 3 h w"], eyes: Float[Tensor, "B T 2 3"],
+    viewmats: Float[Tensor, "B T 1 4 4"], Ks: Float[Tensor, "B T 1 3 3"], reach: float = 0.015,
+) -> Float[Tensor, ""]:  # fmt: skip
+    """L1 of close-ups, weighed by nearness to the eyes: half of the weight lies within 1.2 times `reach`, metres, of one."""
+    camera = torch.einsum("btij,btej->btei", viewmats[:, :, 0, :3, :3], eyes) + viewmats[:, :, 0, None, :3, 3]
+    depth = camera[..., 2:].clamp(min=0.1)
+    at = torch.einsum("btij,btej->btei", Ks[:, :, 0], camera / depth)[..., :2]
+    size = reach * Ks[:, :, 0, None, :1, 0] / depth  # pixels [B T 2 1]
+    y, x = (torch.arange(n, device=at.device) + 0.5 for n in images.shape[-2:])
+    across, down = ((places - at[..., i : i + 1]) / size for i, places in enumerate((x, y)))  # [B T 2 w], [B T 2 h]
+    weight = torch.exp(-0.5 * (across[..., None, :].square() + down[..., None].square())).sum(2)
+    return ((images - targets).abs().mean(2) * weight).sum() / weight.sum().clamp(min=1.0)
 
 
 def asap_loss(scales: Float[Tensor, "*batch 3"], ratio: float = 6.0) -> Float[Tensor, ""]:

@@ -18,17 +18,18 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from lca_mini.body import Body, bone_transforms, rest_joints
 from lca_mini.model import LCA, Reconstruction, face_finder_loss
 from lca_mini.model.surface import surface_loss
 from lca_mini.render import render
 from lca_mini.training import losses
-from lca_mini.training.faces import TrueMotion
+from lca_mini.training.faces import EYES, TrueMotion
 from lca_mini.training.losses import LossWeights
 from lca_mini.training.metrics import psnr
 from lca_mini.training.perceptual import Perceptual
 from lca_mini.types import Cameras, DrivingSignal, Gaussians, Movable, Sample
 
-FEWER = (1, 2, 4)  # reference counts beside the most: few different ones, so that a compiled model stays compiled
+FEWER = (1, 1, 2, 4)  # reference counts beside the most, one more often: few different ones, so that a compiled model stays so
 SHOW_FEWER = 0.6  # fraction of steps with fewer references
 SHAPE_FIRST = 0.15  # of the run: true betas alone, while the head that predicts them is still wrong
 
@@ -62,11 +63,12 @@ def draw(
 @dataclass(frozen=True)
 class Learned(Movable):
     """All that a step needs of the networks, in one call, so that whatever wraps them sees it. read: facial actions, off
-    the targets' faces. moves: as `Learner.moves` gives them."""
+    the targets' faces. moves: as `Learner.moves` gives them. eyes: where both are, world frame, metres."""
 
     reconstruction: Reconstruction
     read: Float[Tensor, "B T 52"]
     moves: tuple[Float[Tensor, "B T n 3"], Float[Tensor, "B T n 3"], Float[Tensor, "B 1 n 1"]] | None
+    eyes: Float[Tensor, "B T 2 3"]
     boxes: Float[Tensor, "B S 3"]
     body: Float[Tensor, "B M 3"]
     true_body: Float[Tensor, "B M 3"]
@@ -78,7 +80,7 @@ class Learner(nn.Module):
     def __init__(self, model: LCA) -> None:
         super().__init__()
         self.model = model
-        self.true_motion = TrueMotion(model) if model.correction_branch is not None else None
+        self.true_motion = TrueMotion(model)
 
     def forward(self, sample: Sample, chance: Chance) -> Learned:
         """Actions read, reconstruction under read or true ones, how corrections and truth move the face, and face boxes."""
@@ -92,17 +94,30 @@ class Learner(nn.Module):
             images, sample.face_images[:, chance.references], None, sample.betas if chance.given_betas else None, signal
         )
         bodies = (self.model.anchors_of(betas) for betas in (reconstruction.betas, sample.betas))
-        return Learned(reconstruction, read, self.moves(reconstruction, sample), self.model.find_faces(images), *bodies)
+        return Learned(reconstruction, read, self.moves(reconstruction, sample, signal),
+                       eye_places(self.model.body, sample), self.model.find_faces(images), *bodies)  # fmt: skip
 
     def moves(
-        self, made: Reconstruction, sample: Sample
+        self, made: Reconstruction, sample: Sample, signal: DrivingSignal
     ) -> tuple[Float[Tensor, "B T n 3"], Float[Tensor, "B T n 3"], Float[Tensor, "B 1 n 1"]] | None:
-        """Corrections of the Gaussians that `TrueMotion` watches, its truth, and which count; None without corrections."""
-        if made.corrections is None or self.true_motion is None:
+        """Corrections of the Gaussians of the anchors that `TrueMotion` watches, its truth, and which count; None without
+        corrections. The tokens are taken as they are: they have pictures to learn from."""
+        branch = self.model.correction_branch
+        if branch is None:
             return None
         true, counts = self.true_motion(made.offsets, sample.actions)
         counts = counts * known_actions(sample.actions)[..., None]
-        return made.corrections.means[:, :, self.true_motion.watched], true, counts
+        with torch.autocast(true.device.type, enabled=False):
+            features = branch.token_half(made.avatar.fused_tokens[:, self.true_motion.watched].detach())
+            return branch(features[:, None], signal).means, true, counts
+
+
+@torch.no_grad()
+def eye_places(body: Body, sample: Sample) -> Float[Tensor, "B T 2 3"]:
+    """Where the targets' eyes are, metres, world frame."""
+    rest = rest_joints(body, sample.betas)[:, None].expand(sample.pose.shape)
+    posed = bone_transforms(sample.pose, rest, body.parents)[:, :, EYES]
+    return (posed[..., :3, :3] @ rest[:, :, EYES, :, None])[..., 0] + posed[..., :3, 3] + sample.transl[:, :, None]
 
 
 def known_actions(actions: Float[Tensor, "B T A"]) -> Bool[Tensor, "B 1 1"]:
@@ -150,6 +165,7 @@ def objective(
         near, _ = draw_targets(made.posed, Cameras(sample.face_viewmats, sample.face_Ks, side, side), backend)
         faces = losses.image_loss(near, sample.target_faces, net, weights, half)
         terms |= {f"near_{name}": term for name, term in faces.items()}
+        terms["eyes"] = losses.eyes_loss(near, sample.target_faces, learned.eyes, sample.face_viewmats, sample.face_Ks)
     terms["acap"] = losses.acap_loss(made.offsets)
     terms["asap"] = losses.asap_loss(made.avatar.canonical.scales)
     terms["betas"] = losses.betas_loss(learned.body, learned.true_body)
