@@ -64,6 +64,8 @@ def markdown(result: dict[str, Any]) -> Markdown:
     people = sorted({f"{s['split']} {s['people']}" for s in scores})
     lines = [f"**{result['title']}** ({result['budget']['preset']}, {result['budget']['people_seen']:,} people seen a row, "
              f"{result['device']}{', ' + ' and '.join(kinds) if kinds else ''}; people: {', '.join(people) or 'none yet'})", ""]  # fmt: skip
+    if result.get("note"):
+        lines += [result["note"], ""]
     if not result["complete"]:
         lines += [f"Not complete yet: `{result['command']}`", ""]
     if scores:

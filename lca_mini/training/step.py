@@ -29,7 +29,7 @@ from lca_mini.training.metrics import psnr
 from lca_mini.training.perceptual import Perceptual
 from lca_mini.types import Cameras, DrivingSignal, Gaussians, Movable, Sample
 
-FEWER = (1, 1, 1, 2, 4)  # reference counts beside the most, one more often: few different ones, so that a compiled model stays so
+FEWER = (1, 1, 1, 2, 4)  # reference counts beside the most, as often as they stand here: few, so that a compiled model stays so
 SHOW_FEWER = 0.6  # fraction of steps with fewer references
 SHAPE_FIRST = 0.15  # of the run: true betas alone, while the head that predicts them is still wrong
 
