@@ -22,7 +22,7 @@ from lca_mini.experiments import __main__ as door
 from lca_mini.experiments import run as running
 from lca_mini.experiments.plans import CROWDS, EXPERIMENTS, Claim, plan_of
 from lca_mini.experiments.run import Clock, OutOfTime
-from lca_mini.experiments.tables import verdicts
+from lca_mini.experiments.tables import markdown, verdicts
 from lca_mini.experiments.tokens import apart, compare_tokens, fused, pca
 from lca_mini.model.checkpoint import ANCHORS, find_files
 from lca_mini.training import loop
@@ -120,6 +120,7 @@ def test_a_table_in_pieces_is_the_table_at_once(tmp_path):
     assert stored == pieces[-1] and {"command", "commit", "device", "budget"} <= stored.keys()
     text = table_of("s1", tmp_path / "cut" / "results", "nano")
     assert text.count("| test-wild |") == 4 + 3 and "Not complete" not in text
+    assert "\n\nof another plan\n\n| split" in markdown(stored | {"note": "of another plan"})
     again = time.monotonic()
     assert go("s1", tmp_path / "cut")["rows"] == whole["rows"] and time.monotonic() - again < 2
 
