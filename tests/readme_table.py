@@ -55,7 +55,8 @@ def claims() -> str:
         found = [c for c in files.get(f"{name}_{size}", {}).get("claims", []) if (c["ahead"], c["of"]) == (ahead, of)]
         ours = ", ".join(f"{c['difference']:+.1f} dB {c['split'][5:]} (**{c['verdict']}**)" for c in found) or MISSING
         if found:
-            ours += f"; {size}, {files[f'{name}_{size}']['budget']['people_seen']:,} people seen a row"
+            stored = files[f"{name}_{size}"]
+            ours += f"; {size}, {stored['budget']['people_seen']:,} people seen a row" + ", an earlier plan" * ("note" in stored)
         rows.append((words, paper, ours, notebook, f"experiment {name}"))
     rows += [
         ("stylised people come out too", "shown, without a figure",

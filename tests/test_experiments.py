@@ -128,11 +128,11 @@ def test_a_table_in_pieces_is_the_table_at_once(tmp_path):
 def test_processes_share_the_work_and_never_do_the_same_twice(tmp_path, monkeypatch):
     plan = plan_of("s1", TOY)
     mine, others = plan.rows[0].runs[0].after, plan.rows[1].runs[0].after
-    trained, kept = [], running.train
+    trained, kept, wait = [], running.train, running.Clock.wait
     monkeypatch.setattr(running, "train", lambda *given: (trained.append(Path(given[0].out).name), kept(*given))[1])
     with running.held(tmp_path / "runs" / "locks" / mine.name), monkeypatch.context() as patched:  # as another process would
-        patched.setattr(running.Clock, "wait", lambda clock: (_ for _ in ()).throw(running.OutOfTime))  # however slow this machine
-        result = go("s1", tmp_path)
+        patched.setattr(running.Clock, "wait", lambda clock: (vars(clock).update(minutes=running.RESERVE), wait(clock)))
+        result = go("s1", tmp_path, minutes_at_once=1000)  # which end when only the other's work is left
     assert not result["complete"] and {row["row"] for row in result["rows"]} == {"single branch, gamma 0.65"}
     assert others.name in trained and mine.name not in trained
     after = go("s1", tmp_path)
