@@ -3,8 +3,11 @@ part of the paper."""
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -20,6 +23,28 @@ def choose_device(name: str) -> str:
     if name == "cuda" and not torch.cuda.is_available():
         raise ValueError("device 'cuda' was asked for but there is no CUDA device; use --device cpu")
     return name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+
+
+@contextmanager
+def repeatable(asked: bool = True) -> Iterator[None]:
+    """Within, a GPU adds up in the same order each time: torch's deterministic algorithms, attention in plain products of
+    matrices (fused attention's backward pass is not repeatable). To be entered before the first product on the GPU; slower.
+    """
+    sdp = torch.backends.cuda
+    fused = {"flash": sdp.flash_sdp_enabled(), "mem_efficient": sdp.mem_efficient_sdp_enabled(), "cudnn": sdp.cudnn_sdp_enabled()}
+    before = torch.are_deterministic_algorithms_enabled()
+    if asked:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
+        for name in fused:
+            getattr(sdp, f"enable_{name}_sdp")(False)
+    try:
+        yield
+    finally:
+        if asked:
+            torch.use_deterministic_algorithms(before)
+            for name, on in fused.items():
+                getattr(sdp, f"enable_{name}_sdp")(on)
 
 
 def device_name(device: torch.device | str) -> str:

@@ -11,6 +11,8 @@ from typing import Annotated, Literal
 
 import tyro
 
+from lca_mini.training.losses import LossWeights
+
 
 def train(
     stage: Annotated[Literal["pretrain", "posttrain"], tyro.conf.Positional],
@@ -44,6 +46,8 @@ def train(
     shard_megabytes: float = 0.0,
     tensorboard: bool = False,
     shard: bool = False,
+    deterministic: bool = False,
+    weights: LossWeights = LossWeights(),
 ) -> None:
     """Train a model: first pretrain on people in the wild, then posttrain on studio captures.
 
@@ -84,6 +88,8 @@ def train(
         tensorboard: Log for TensorBoard too, in OUT/tensorboard (pip install tensorboard).
         shard: Several processes, which torchrun starts, hold a part each of weights, gradients and optimiser states
             (FSDP), instead of a copy each of all (DDP); they learn the same.
+        deterministic: Get the same weights each time on a GPU too, bit by bit; a step takes several times as long.
+        weights: Of the terms of the loss; 0 leaves one out.
     """
     from lca_mini.training import TrainSettings
     from lca_mini.training import train as run_training
@@ -94,7 +100,7 @@ def train(
         steps=steps, minutes=minutes, lr=lr, gamma=gamma, perceptual=perceptual, device=device, seed=seed,
         studio_people=studio_people, at_once=at_once, save_every=save_every, preview_every=preview_every,
         tensorboard=tensorboard, schedule=schedule, first=first, ema=ema, shard_megabytes=shard_megabytes,
-        shard=shard,
+        shard=shard, deterministic=deterministic, weights=weights,
     )  # fmt: skip
     print(json.dumps(run_training(settings)), flush=True)
 

@@ -17,6 +17,7 @@ from training_fakes import FACE, REFERENCES, SIDE, TARGETS, fake_cast, fake_film
 from lca_mini.config import preset
 from lca_mini.data import Plan
 from lca_mini.data.make import make_folder
+from lca_mini.device import repeatable
 from lca_mini.model import save_checkpoint
 from lca_mini.model.checkpoint import find_files
 from lca_mini.training import loop
@@ -315,3 +316,13 @@ def test_a_folder_of_samples_trains_as_filming_does(tmp_path):
         check_folder_fits(asked, replace(tiny_model().config, image_size=2 * SIDE))
     with pytest.raises(ValueError, match="no data .* lca-mini data make"):
         settings(tmp_path, data=str(tmp_path / "nothing"))
+
+
+def test_repeatable_sums_are_asked_for_and_given_back():
+    before = torch.are_deterministic_algorithms_enabled(), torch.backends.cuda.flash_sdp_enabled()
+    with repeatable():
+        assert torch.are_deterministic_algorithms_enabled() and not torch.backends.cuda.flash_sdp_enabled()
+    with repeatable(False):
+        assert before == (torch.are_deterministic_algorithms_enabled(), torch.backends.cuda.flash_sdp_enabled())
+    with pytest.raises(ValueError, match="deterministic does not go with gsplat"):
+        TrainSettings(steps=1, deterministic=True, backend="gsplat")

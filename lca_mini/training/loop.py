@@ -6,7 +6,8 @@ differs from the paper: people are filmed on the fly; a run may be bounded by mi
 whichever of steps and minutes is further on; a call may stop after some minutes of its own, to be resumed (`at_once`).
 Several processes meet people of their own each and hold the model whole (DDP) or in parts (`shard`). A killed and
 resumed run bounded by steps equals an uninterrupted one. A step whose gradient is not finite changes nothing and is
-counted; too many of them end the run.
+counted; too many of them end the run. On a GPU sums come in another order each time, so that resumed and uninterrupted
+runs drift apart; `deterministic` holds them together, at a price.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import torch
 
 from lca_mini.body import load_body
 from lca_mini.config import Config
-from lca_mini.device import choose_device, commit, device_name
+from lca_mini.device import choose_device, commit, device_name, repeatable
 from lca_mini.data.stream import Cast, Film
 from lca_mini.export import save_png
 from lca_mini.model import LCA, build, load
@@ -52,6 +53,12 @@ def train(settings: TrainSettings, film: Film | None = None, cast: Cast | None =
     Raises: ValueError before any work for settings or weights that cannot be used; RuntimeError, naming the seeds,
         where gradients keep being not finite.
     """
+    with repeatable(settings.deterministic):
+        return run_stage(settings, film, cast)
+
+
+def run_stage(settings: TrainSettings, film: Film | None, cast: Cast | None) -> dict[str, Any]:
+    """`train`, whose arguments it has, with torch set up."""
     from accelerate import Accelerator
     from tqdm.auto import tqdm
 
@@ -77,7 +84,9 @@ def train(settings: TrainSettings, film: Film | None = None, cast: Cast | None =
     average = Average(model, settings.ema) if settings.ema > 0 else None
     start = load_state(out, model, average, optimizer) if settings.resume else {}
     stream = people_of(settings, config, device, rank, ranks, start.get("stream", 0), film, cast)
-    backend = choose_backend(device) if settings.backend == "auto" else settings.backend
+    backend = settings.backend
+    if backend == "auto":
+        backend = "reference" if settings.deterministic and not on_cpu else choose_backend(device)
 
     step, before, bad = start.get("step", 0), start.get("seconds", 0.0), start.get("bad_steps", 0)
     begun, first_step, stopped, last = time.monotonic(), step, "finished", dict(start.get("last", {}))

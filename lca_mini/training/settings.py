@@ -43,6 +43,8 @@ class TrainSettings:
     `SurfaceFinder`, with white face crops: what a model lacks for comparison. out: folder for weights, log and previews.
     resume: go on from the state in `out`. at_once: minutes after which a call stops and saves, to be resumed; unlike
     `minutes` it leaves the schedule alone; 0 for none. tensorboard: log for TensorBoard too, in `out`/tensorboard.
+    deterministic: the same weights each time on a GPU too, bit by bit: people are drawn by the readable reference
+    renderer and attention is not fused, so that a step takes several times as long; a CPU is so anyway.
     first: how many people of the split to pass over, since another run has seen them. shard: several processes hold a part
     each of weights, gradients and the optimiser's state, instead of a copy each of all.
     """
@@ -94,6 +96,7 @@ class TrainSettings:
     shard_megabytes: float = 0.0
     at_once: float = 0.0
     tensorboard: bool = False
+    deterministic: bool = False
 
     def __post_init__(self) -> None:
         """Raises: ValueError, one sentence, for settings that cannot be run."""
@@ -119,6 +122,9 @@ class TrainSettings:
             raise ValueError(f"gamma is {self.gamma}; it must lie between 0 (heads alone) and 1 (one rate for all)")
         if not self.steps and not self.minutes:
             raise ValueError("a run needs an end: give steps, minutes, or both")
+        if self.deterministic and self.backend == "gsplat":
+            raise ValueError("deterministic does not go with gsplat, whose backward pass adds up in another order each time; "
+                             "leave backend at auto")
         if self.shard and (self.compile or self.gamma == 0):
             raise ValueError("shard goes neither with compile nor with gamma = 0, where heads alone learn; leave one of "
                              "them out")
