@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 
 def choose_device(name: str) -> str:
@@ -30,21 +31,17 @@ def repeatable(asked: bool = True) -> Iterator[None]:
     """Within, a GPU adds up in the same order each time: torch's deterministic algorithms, attention in plain products of
     matrices (fused attention's backward pass is not repeatable). To be entered before the first product on the GPU; slower.
     """
-    sdp = torch.backends.cuda
-    fused = {"flash": sdp.flash_sdp_enabled(), "mem_efficient": sdp.mem_efficient_sdp_enabled(), "cudnn": sdp.cudnn_sdp_enabled()}
-    before = torch.are_deterministic_algorithms_enabled()
-    if asked:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True)
-        for name in fused:
-            getattr(sdp, f"enable_{name}_sdp")(False)
-    try:
+    if not asked:
         yield
+        return
+    before = torch.are_deterministic_algorithms_enabled()
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
     finally:
-        if asked:
-            torch.use_deterministic_algorithms(before)
-            for name, on in fused.items():
-                getattr(sdp, f"enable_{name}_sdp")(on)
+        torch.use_deterministic_algorithms(before)
 
 
 def device_name(device: torch.device | str) -> str:

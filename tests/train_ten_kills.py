@@ -5,8 +5,7 @@
 Real people, real processes; half of the kills are SIGKILL, the others SIGTERM, which saves first. The last line is JSON;
 on a CPU, and on a GPU with --deterministic, exit code 1 where a weight differs in one bit. Otherwise a GPU adds up in
 another order each time: there a second uninterrupted run says how far two of them drift apart, beside how far the killed
-one is. Not collected by pytest:
-`test_training_loop.py` holds a shorter one.
+one is. Not collected by pytest: `test_training_loop.py` holds a shorter one.
 """
 
 from __future__ import annotations
@@ -30,12 +29,12 @@ TRAIN = ("pretrain --preset nano --steps 60 --batch 1 --people 4 --references 2 
 FILES = ("state/state.safetensors", "model.safetensors")
 
 
-def begin(out: Path, how: list[str]) -> subprocess.Popen:
+def begin(out: Path, options: list[str]) -> subprocess.Popen:
     """Start training, or go on with it, in a process of its own."""
     resume = ["--resume"] if (out / FILES[0]).exists() else []
     with said_by(out).open("w") as errors:
         return subprocess.Popen(
-            [sys.executable, "-m", "lca_mini", "train", *TRAIN.split(), *how, "--out", str(out), *resume],
+            [sys.executable, "-m", "lca_mini", "train", *TRAIN.split(), *options, "--out", str(out), *resume],
             stdout=subprocess.DEVNULL, stderr=errors,
         )  # fmt: skip
 
@@ -79,16 +78,16 @@ def main() -> int:
     parser.add_argument("--deterministic", action="store_true", help="as of lca-mini train")
     parser.add_argument("--kills", type=int, default=KILLS)
     asked = parser.parse_args()
-    device = ["--device", asked.device, *["--deterministic"] * asked.deterministic]
+    options = ["--device", asked.device, *["--deterministic"] * asked.deterministic]
     drifts = asked.device == "cuda" and not asked.deterministic
     dice = random.Random(asked.seed)
     with tempfile.TemporaryDirectory() as scratch:
         whole, killed = Path(scratch) / "whole", Path(scratch) / "killed"
         started = time.monotonic()
-        assert begin(whole, device).wait() == 0, "the uninterrupted run failed"
+        assert begin(whole, options).wait() == 0, "the uninterrupted run failed"
         seconds, kills = time.monotonic() - started, []
         while len(kills) < asked.kills:
-            child, begun, there = begin(killed, device), time.monotonic(), step_of(killed)
+            child, begun, there = begin(killed, options), time.monotonic(), step_of(killed)
             more = dice.choice((0, 0, 3, 3, 6))  # steps to be saved before it dies; 0: while it starts, or later
             while step_of(killed) < there + more and child.poll() is None:
                 time.sleep(0.02)
@@ -101,16 +100,16 @@ def main() -> int:
             kills.append({"after_s": round(time.monotonic() - begun, 2), "signal": how.name, "exit_code": code,
                           "saved_step": step_of(killed)})  # fmt: skip
             print(kills[-1], flush=True)
-        resumed = begin(killed, device).wait()
+        resumed = begin(killed, options).wait()
         if resumed:
             print(said_by(killed).read_text()[-2000:], flush=True)
         one, other = digests(whole), digests(killed)
-        result = {"command": f"python tests/train_ten_kills.py {' '.join(device)} --kills {asked.kills}",
+        result = {"command": f"python tests/train_ten_kills.py {' '.join(options)} --kills {asked.kills}",
                   "commit": commit(), "device": device_name(asked.device), "train": TRAIN, "seed": asked.seed,
                   "uninterrupted_s": round(seconds, 1), "kills": kills, "resumed_exit_code": resumed, "tensors": len(one),
                   "identical": one == other, "relative_difference": apart(whole, killed)}  # fmt: skip
         if drifts:
-            assert begin(Path(scratch) / "again", device).wait() == 0, "the second uninterrupted run failed"
+            assert begin(Path(scratch) / "again", options).wait() == 0, "the second uninterrupted run failed"
             result["relative_difference_of_two_uninterrupted"] = apart(whole, Path(scratch) / "again")
     if asked.out:
         asked.out.write_text(json.dumps(result, indent=1) + "\n")
