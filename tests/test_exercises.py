@@ -40,7 +40,7 @@ def skin_point(point, weights, transforms):
 def project_gaussian(mean, quat, scales, focal, centre):
     x, y, z = mean.tolist()
     half = torch.tensor([[focal / z, 0, -focal * x / z**2], [0, focal / z, -focal * y / z**2]]) @ rotation_matrices(quat)
-    return focal * mean[:2] / z + centre, (half * scales**2) @ half.T + 0.3 * torch.eye(2)
+    return focal * mean[:2] / z + centre, (half * scales**2) @ half.T + 0.1 * torch.eye(2)
 
 
 RIGHT = (worst_person, masked_psnr, recolour, layer_rates, round_gaussians, skin_point, project_gaussian)

@@ -58,7 +58,7 @@ def test_reference_blends_by_hand() -> None:
     """Two splats centred on one pixel: red at 1 m over blue at 2 m, opacities a half."""
     gaussians = Gaussians(
         means=torch.tensor([[0.0, 0, 2], [0.0, 0, 1]]), quats=torch.tensor([[1.0, 0, 0, 0]] * 2),
-        scales=torch.full((2, 3), 1e-6), opacities=torch.tensor([0.5, 0.5]),
+        scales=torch.tensor([[0.04, 0.04, 1e-6]]).expand(2, 3), opacities=torch.tensor([0.5, 0.5]),
         colors=torch.tensor([[0.0, 0, 1], [1.0, 0, 0]]),
     )
     cameras = Cameras(torch.eye(4)[None], torch.tensor([[[10.0, 0, 1.5], [0, 10, 1.5], [0, 0, 1]]]), 3, 3)
@@ -67,8 +67,8 @@ def test_reference_blends_by_hand() -> None:
         torch.testing.assert_close(image.colors[0, 1, 1], torch.tensor([0.5, 0, 0.25]) + 0.25)
         torch.testing.assert_close(image.alphas[0, 1, 1], torch.tensor([0.75]))
         torch.testing.assert_close(image.depths[0, 1, 1], torch.tensor([(0.5 * 1 + 0.25 * 2) / 0.75]))
-        beside = 0.5 * torch.exp(torch.tensor(-0.5 / 0.3))  # a pixel away, under the 0.3 blur
-        torch.testing.assert_close(image.alphas[0, 1, 2], (1 - (1 - beside) ** 2)[None])
+        beside = 0.5 * torch.exp(-0.5 / (0.1 + torch.tensor([0.4, 0.2]) ** 2))  # a pixel away; 0.1 of it is blur
+        torch.testing.assert_close(image.alphas[0, 1, 2], 1 - (1 - beside).prod()[None])
 
 
 @pytest.mark.parametrize("backend", ["cpu", "reference"])
@@ -83,7 +83,7 @@ def test_order_of_gaussians_does_not_matter(backend: str) -> None:
 def test_a_camera_projects_and_unprojects_to_the_same_point(backend: str) -> None:
     """The centroid of a splat, at its rendered depth, leads back to its mean."""
     cameras = cameras_around(views=5, width=64, height=64, distance=3.0).map(lambda t: t.float())
-    cloud = replace(gaussian_cloud(1, spread=0.1), scales=torch.full((1, 1, 3), 0.01).double())
+    cloud = replace(gaussian_cloud(1, spread=0.1), scales=torch.full((1, 1, 3), 0.03).double())
     gaussians = cloud.map(lambda t: t.float())
     image = render(gaussians, cameras, backend)
     centres = torch.arange(64) + 0.5

@@ -30,7 +30,7 @@ def walls(count: int = 40) -> Gaussians:
 def needles() -> Gaussians:
     """Long and thin, turned any way: most tiles of their rectangles they do not reach."""
     cloud = gaussian_cloud(40, opacity=2.0)
-    return replace(cloud, scales=cloud.scales * torch.tensor([4.0, 0.1, 0.1], dtype=torch.float64))
+    return replace(cloud, scales=cloud.scales * torch.tensor([2.4, 0.1, 0.1], dtype=torch.float64))
 
 
 SCENES = {

@@ -13,7 +13,7 @@ from lca_mini.capture.film import sample_people
 from lca_mini.training import losses, metrics
 from lca_mini.training.losses import LossWeights
 from lca_mini.training.perceptual import backbone_file, perceptual, ssim_map
-from lca_mini.training.step import eye_places
+from lca_mini.training.step import face_spots
 
 
 def pictures(count=2, side=32, seed=0):
@@ -180,20 +180,20 @@ def test_intervals_hold_the_mean_and_narrow_with_people():
     assert metrics.interval(torch.full((5,), 3.0)) == (3.0, 3.0)
 
 
-def test_eyes_are_looked_at_where_they_are() -> None:
+def test_spots_are_looked_at_where_they_are() -> None:
     Ks = torch.tensor([[200.0, 0, 32], [0, 200, 32], [0, 0, 1]])[None, None, None]
     eyes, viewmats = torch.tensor([[[[-0.03, 0.0, 1.0], [0.03, 0.0, 1.0]]]]), torch.eye(4)[None, None, None]
     images = torch.zeros(1, 1, 3, 64, 64)
     there, elsewhere = images.clone(), images.clone()
     there[..., 29:35, 23:29] = 1.0
     elsewhere[..., 55:61, 23:29] = 1.0
-    assert losses.eyes_loss(images, images, eyes, viewmats, Ks) == 0
-    at_eye, below = (losses.eyes_loss(images, wrong, eyes, viewmats, Ks) for wrong in (there, elsewhere))
+    assert losses.spots_loss(images, images, eyes, viewmats, Ks, 0.015) == 0
+    at_eye, below = (losses.spots_loss(images, wrong, eyes, viewmats, Ks, 0.015) for wrong in (there, elsewhere))
     assert at_eye > 0.2 > 0.001 > below
 
 
-def test_eyes_of_a_film_lie_within_its_close_ups() -> None:
+def test_eyes_and_mouths_of_a_film_lie_within_its_close_ups() -> None:
     sample = sample_people(torch.tensor([5]), "studio", 1, 4, 32, 32)
-    places = eye_places(load_body(), sample)
+    places = face_spots(load_body(), sample)
     at = project(places, sample.face_viewmats[:, :, 0], sample.face_Ks[:, :, 0])
     assert ((at > 4) & (at < 28)).all() and (at[..., 0, :] - at[..., 1, :]).norm(dim=-1).max() < 16

@@ -18,6 +18,8 @@ from lca_mini.types import Movable
 
 
 LIDS = 0.022  # metres from an eye's centre within which skin is lid
+LIPS = (0.0, -0.068, 0.02)  # from between the eyes, metres
+MOUTH = 0.045  # metres from the lips within which anchors lie on teeth, tongue and cheeks inside
 HIDDEN = 0.2  # cosine of the angle to its axis beyond which an eyeball is hidden, wherever it looks
 
 
@@ -38,8 +40,8 @@ def sample_anchors(body: Body, count: int, seed: int = 0, oversample: int = 6) -
     """Spread `count` anchors over the body by farthest-point sampling of random surface points.
 
     Distances are measured with head and hands magnified, most of all eyeballs and the lids around them: a lid lies so close
-    to the ball that anchors of the ball alone would leave it none. The inside of the mouth gets hardly any, the hidden side of
-    the eyes none. The same seed gives the same anchors on every machine.
+    to the ball that anchors of the ball alone would leave it none. Inside the head, the mouth behind the lips gets
+    its share, what lies deeper hardly any, the hidden side of the eyes none. The same seed gives the same anchors on every machine.
     """
     generator = torch.Generator().manual_seed(seed)
     corners = body.template[body.faces]
@@ -51,8 +53,11 @@ def sample_anchors(body: Body, count: int, seed: int = 0, oversample: int = 6) -
     face = head * (normals[:, 2] / (2 * area).clamp(min=1e-12) > -0.2) * (corners.mean(1)[:, 2] > 0.1)
     from_eye, away = _from_eyes(body)
     lids = face * (away < LIDS) * ~eyes
-    magnify = 1 + 0.7 * head + 1.3 * face + 1.8 * hands + 3.0 * eyes + 3.0 * lids
-    seen = _outside(body) * ~(eyes & (from_eye[:, 2] < HIDDEN * away))
+    outside = _outside(body)
+    lips = body.joint_template[23:25].mean(0) + body.template.new_tensor(LIPS)
+    mouth = (outside < 1) & ((corners.mean(1) - lips).norm(dim=1) < MOUTH)
+    magnify = 1 + 0.7 * head + 1.3 * face + 1.8 * hands + 3.0 * eyes + 3.0 * lids + 1.0 * mouth
+    seen = torch.where(mouth, 1.0, outside) * ~(eyes & (from_eye[:, 2] < HIDDEN * away))
     pick = torch.multinomial(area * magnify.square() * seen, count * oversample, True, generator=generator)
     u = torch.rand(len(pick), 2, generator=generator)
     u = torch.where(u.sum(1, keepdim=True) > 1, 1 - u, u)

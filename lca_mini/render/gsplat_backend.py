@@ -1,4 +1,4 @@
-"""The CUDA backend: gsplat, as it comes.
+"""The CUDA backend: gsplat, as it comes, with our blur.
 
 Enters: Gaussians [B N .], Cameras [B C .] on a GPU. Leaves: a Rendering [B C H W .].
 """
@@ -8,11 +8,12 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
+from lca_mini.render.reference import BLUR
 from lca_mini.types import Cameras, Gaussians, Rendering
 
 
 def draw(gaussians: Gaussians, cameras: Cameras, background: Float[Tensor, "3"]) -> Rendering:
-    """Draw with `gsplat.rasterization` ("classic" mode, its defaults), in float32.
+    """Draw with `gsplat.rasterization` ("classic" mode, its defaults but for `BLUR`), in float32.
 
     Raises: ValueError when the tensors are not on a GPU or gsplat is not installed.
     """
@@ -31,6 +32,6 @@ def draw(gaussians: Gaussians, cameras: Cameras, background: Float[Tensor, "3"])
     images, alphas, _ = rasterization(
         gaussians.means.float(), gaussians.quats.float(), gaussians.scales.float(), gaussians.opacities.float(),
         gaussians.colors.float(), cameras.viewmats.float(), cameras.Ks.float(), cameras.width, cameras.height,
-        packed=False, backgrounds=background.float().expand(batch, views, 3), render_mode="RGB+ED",
+        eps2d=BLUR, packed=False, backgrounds=background.float().expand(batch, views, 3), render_mode="RGB+ED",
     )
     return Rendering(colors=images[..., :3], alphas=alphas, depths=images[..., 3:])

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from lca_mini.render.reference import BLUR
 from lca_mini.types import Cameras, Gaussians, Movable
 
 TILE = 16
-NEAR, FAR, BLUR = 0.01, 1e10, 0.3  # gsplat's defaults; metres, metres, pixels squared
+NEAR, FAR = 0.01, 1e10  # gsplat's defaults, metres
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from lca_mini.compiled import jit
 
 TILE = 16
 NEAR = 0.01  # metres
-BLUR = 0.3  # pixels squared, added to the diagonal of every projected covariance
+BLUR = 0.1  # pixels squared, added to the diagonal of every projected covariance
 MIN_ALPHA = np.float32(1 / 255)
 MAX_ALPHA = np.float32(0.999)
 MIN_TRANSMITTANCE = np.float32(1e-4)

@@ -2,9 +2,10 @@
 
 Enters: renders over white with their coverage, targets over white with their masks, and one forward pass's numbers.
 Leaves: named terms, unweighted, and their weighted sum. What differs from the paper: L_reg is as in LHM, with our own
-thresholds; SSIM beside the perceptual distance, a small share of PSNR itself; close-ups of the face; render and target are laid over the same random colour, one a person,
-so that white clothes and white background are two things; terms for coverage, predicted betas, the face finder, correspondences,
-for the reading of facial actions, and for what they move; for eyes, in close-ups.
+thresholds; SSIM beside the perceptual distance, and PSNR itself, over white as it is measured; close-ups of the face;
+elsewhere render and target are laid over the same random colour, one a person, so that white clothes and white background
+are two things; terms for coverage, predicted betas, the face finder, correspondences, for the reading of facial actions,
+and for what they move; for eyes and mouth, in close-ups.
 """
 
 from __future__ import annotations
@@ -26,13 +27,14 @@ class LossWeights:
     against L_img(I, I_pose)."""
 
     l1: float = 1.0
-    error: float = 0.02
+    error: float = 0.1
     perceptual: float = 0.05
     ssim: float = 0.1
     mask: float = 0.5
     canonical: float = 0.5
     near: float = 1.0
     eyes: float = 1.0
+    mouth: float = 0.5
     acap: float = 10.0
     asap: float = 0.01
     correction: float = 0.02
@@ -98,17 +100,17 @@ def acap_loss(offsets: Float[Tensor, "*batch 3"], reach: float = 0.06) -> Float[
     return F.relu(offsets.norm(dim=-1) - reach).square().mean() / reach
 
 
-def eyes_loss(
-    images: Float[Tensor, "B T 3 h w"], targets: Float[Tensor, "B T 3 h w"], eyes: Float[Tensor, "B T 2 3"],
-    viewmats: Float[Tensor, "B T 1 4 4"], Ks: Float[Tensor, "B T 1 3 3"], reach: float = 0.015,
+def spots_loss(
+    images: Float[Tensor, "B T 3 h w"], targets: Float[Tensor, "B T 3 h w"], spots: Float[Tensor, "B T n 3"],
+    viewmats: Float[Tensor, "B T 1 4 4"], Ks: Float[Tensor, "B T 1 3 3"], reach: float,
 ) -> Float[Tensor, ""]:  # fmt: skip
-    """L1 of close-ups, weighed by nearness to the eyes: half of the weight lies within 1.2 times `reach`, metres, of one."""
-    camera = torch.einsum("btij,btej->btei", viewmats[:, :, 0, :3, :3], eyes) + viewmats[:, :, 0, None, :3, 3]
+    """L1 of close-ups, weighed by nearness to spots: half of the weight lies within 1.2 times `reach`, metres, of one."""
+    camera = torch.einsum("btij,btej->btei", viewmats[:, :, 0, :3, :3], spots) + viewmats[:, :, 0, None, :3, 3]
     depth = camera[..., 2:].clamp(min=0.1)
     at = torch.einsum("btij,btej->btei", Ks[:, :, 0], camera / depth)[..., :2]
-    size = reach * Ks[:, :, 0, None, :1, 0] / depth  # pixels [B T 2 1]
+    size = reach * Ks[:, :, 0, None, :1, 0] / depth  # pixels [B T n 1]
     y, x = (torch.arange(n, device=at.device) + 0.5 for n in images.shape[-2:])
-    across, down = ((places - at[..., i : i + 1]) / size for i, places in enumerate((x, y)))  # [B T 2 w], [B T 2 h]
+    across, down = ((places - at[..., i : i + 1]) / size for i, places in enumerate((x, y)))  # [B T n w], [B T n h]
     weight = torch.exp(-0.5 * (across[..., None, :].square() + down[..., None].square())).sum(2)
     return ((images - targets).abs().mean(2) * weight).sum() / weight.sum().clamp(min=1.0)
 

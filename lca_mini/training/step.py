@@ -23,14 +23,16 @@ from lca_mini.model import LCA, Reconstruction, face_finder_loss
 from lca_mini.model.surface import surface_loss
 from lca_mini.render import render
 from lca_mini.training import losses
-from lca_mini.training.faces import EYES, TrueMotion
+from lca_mini.training.faces import EYES, HEAD, TrueMotion
 from lca_mini.training.losses import LossWeights
 from lca_mini.training.metrics import psnr
 from lca_mini.training.perceptual import Perceptual
 from lca_mini.types import Cameras, DrivingSignal, Gaussians, Movable, Sample
 
 FEWER = (1, 1, 1, 2, 4)  # reference counts beside the most, as often as they stand here: few, so that a compiled model stays so
-SHOW_FEWER = 0.6  # fraction of steps with fewer references
+SHOW_FEWER = 0.75  # fraction of steps with fewer references
+MOUTH = (0.0, -0.068, 0.025)  # from between the eyes, metres, at rest
+NEAR_SPOTS = {"eyes": (slice(2), 0.015), "mouth": (slice(2, 3), 0.025)}  # which of `face_spots`, and how near, metres
 SHAPE_FIRST = 0.15  # of the run: true betas alone, while the head that predicts them is still wrong
 
 
@@ -63,12 +65,12 @@ def draw(
 @dataclass(frozen=True)
 class Learned(Movable):
     """All that a step needs of the networks, in one call, so that whatever wraps them sees it. read: facial actions, off
-    the targets' faces. moves: as `Learner.moves` gives them. eyes: where both are, world frame, metres."""
+    the targets' faces. moves: as `Learner.moves` gives them. spots: as `face_spots` does."""
 
     reconstruction: Reconstruction
     read: Float[Tensor, "B T 52"]
     moves: tuple[Float[Tensor, "B T n 3"], Float[Tensor, "B T n 3"], Float[Tensor, "B 1 n 1"]] | None
-    eyes: Float[Tensor, "B T 2 3"]
+    spots: Float[Tensor, "B T 3 3"]
     boxes: Float[Tensor, "B S 3"]
     body: Float[Tensor, "B M 3"]
     true_body: Float[Tensor, "B M 3"]
@@ -95,7 +97,7 @@ class Learner(nn.Module):
         )
         bodies = (self.model.anchors_of(betas) for betas in (reconstruction.betas, sample.betas))
         return Learned(reconstruction, read, self.moves(reconstruction, sample, signal),
-                       eye_places(self.model.body, sample), self.model.find_faces(images), *bodies)  # fmt: skip
+                       face_spots(self.model.body, sample), self.model.find_faces(images), *bodies)  # fmt: skip
 
     def moves(
         self, made: Reconstruction, sample: Sample, signal: DrivingSignal
@@ -113,11 +115,13 @@ class Learner(nn.Module):
 
 
 @torch.no_grad()
-def eye_places(body: Body, sample: Sample) -> Float[Tensor, "B T 2 3"]:
-    """Where the targets' eyes are, metres, world frame."""
+def face_spots(body: Body, sample: Sample) -> Float[Tensor, "B T 3 3"]:
+    """Where the targets' eyes and mouths are, metres, world frame."""
     rest = rest_joints(body, sample.betas)[:, None].expand(sample.pose.shape)
-    posed = bone_transforms(sample.pose, rest, body.parents)[:, :, EYES]
-    return (posed[..., :3, :3] @ rest[:, :, EYES, :, None])[..., 0] + posed[..., :3, 3] + sample.transl[:, :, None]
+    head = bone_transforms(sample.pose, rest, body.parents)[:, :, HEAD]
+    eyes = rest[:, :, EYES]
+    spots = torch.cat([eyes, eyes.mean(2, keepdim=True) + eyes.new_tensor(MOUTH)], 2)
+    return spots @ head[..., :3, :3].mT + head[:, :, None, :3, 3] + sample.transl[:, :, None]
 
 
 def known_actions(actions: Float[Tensor, "B T A"]) -> Bool[Tensor, "B 1 1"]:
@@ -151,7 +155,7 @@ def objective(
         pair = ((pictures, coverage), (sample.targets[:, which], masks))
         coloured, targets = (losses.recolour(images, alphas, colour) for images, alphas in pair)
         terms = losses.image_loss(coloured, targets, net, weights, half)
-        terms["error"] = losses.error_loss(coloured.flatten(0, 1), targets.flatten(0, 1), masks.flatten(0, 1))
+        terms["error"] = losses.error_loss(*(t.flatten(0, 1) for t in (pictures, sample.targets[:, which], masks)))
         return terms | {"mask": losses.mask_loss(coverage.flatten(0, 1), masks.flatten(0, 1))}, pictures
 
     terms, renders = compare(made.posed, slice(None))
@@ -165,7 +169,9 @@ def objective(
         near, _ = draw_targets(made.posed, Cameras(sample.face_viewmats, sample.face_Ks, side, side), backend)
         faces = losses.image_loss(near, sample.target_faces, net, weights, half)
         terms |= {f"near_{name}": term for name, term in faces.items()}
-        terms["eyes"] = losses.eyes_loss(near, sample.target_faces, learned.eyes, sample.face_viewmats, sample.face_Ks)
+        for name, (which, reach) in NEAR_SPOTS.items():
+            spots = learned.spots[:, :, which]
+            terms[name] = losses.spots_loss(near, sample.target_faces, spots, sample.face_viewmats, sample.face_Ks, reach)
     terms["acap"] = losses.acap_loss(made.offsets)
     terms["asap"] = losses.asap_loss(made.avatar.canonical.scales)
     terms["betas"] = losses.betas_loss(learned.body, learned.true_body)
