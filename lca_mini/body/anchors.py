@@ -40,8 +40,8 @@ def sample_anchors(body: Body, count: int, seed: int = 0, oversample: int = 6) -
     """Spread `count` anchors over the body by farthest-point sampling of random surface points.
 
     Distances are measured with head and hands magnified, most of all eyeballs and the lids around them: a lid lies so close
-    to the ball that anchors of the ball alone would leave it none. Inside the head, the mouth behind the lips gets
-    its share, what lies deeper hardly any, the hidden side of the eyes none. The same seed gives the same anchors on every machine.
+    to the ball that anchors of the ball alone would leave it none. The mouth behind the lips gets its share, what lies deeper
+    in the head hardly any, the hidden side of the eyes none. The same seed gives the same anchors on every machine.
     """
     generator = torch.Generator().manual_seed(seed)
     corners = body.template[body.faces]
