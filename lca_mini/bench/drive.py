@@ -20,6 +20,7 @@ from lca_mini.device import device_name
 from lca_mini.live import Live
 from lca_mini.model.driver import PRECISIONS, Driver
 from lca_mini.render import render
+from lca_mini.render.reference import BLUR
 from lca_mini.types import Gaussians
 
 SIGNALS = 16  # different ones that frames take turns with
@@ -107,8 +108,8 @@ def background_fraction(picture: torch.Tensor) -> float:
 def over_gsplat(
     live: Live, gaussians: Gaussians, result: dict[str, Any], clock: Clock, repeats: int
 ) -> dict[str, Any]:
-    """gsplat's own call on the same Gaussians and cameras: with its defaults, where it takes no background for packed
-    Gaussians, and with packed=False over our background."""
+    """gsplat's own call on the same Gaussians and cameras, with our blur: packed, where it takes no background, and with
+    packed=False over ours."""
     from gsplat import rasterization
 
     made: dict[str, Any] = {}
@@ -120,7 +121,7 @@ def over_gsplat(
             with torch.no_grad():
                 rasterization(
                     gaussians.means, gaussians.quats, gaussians.scales, gaussians.opacities, gaussians.colors,
-                    cameras.viewmats, cameras.Ks, cameras.width, cameras.height, **options,
+                    cameras.viewmats, cameras.Ks, cameras.width, cameras.height, eps2d=BLUR, **options,
                 )  # fmt: skip
 
         ms, streamed = statistics.median(clock.each(call, repeats)), clock.streamed(call, repeats)
