@@ -18,7 +18,7 @@ from lca_mini.types import Movable
 
 
 LIDS = 0.022  # metres from an eye's centre within which skin is lid
-LIPS = (0.0, -0.068, 0.02)  # from between the eyes, metres
+LIPS = (0.0, -0.068, 0.02)  # from between the eyes, metres, at rest
 MOUTH = 0.045  # metres from the lips within which anchors lie on teeth, tongue and cheeks inside
 HIDDEN = 0.2  # cosine of the angle to its axis beyond which an eyeball is hidden, wherever it looks
 

@@ -19,6 +19,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from lca_mini.body import Body, bone_transforms, rest_joints
+from lca_mini.body.anchors import LIPS
 from lca_mini.model import LCA, Reconstruction, face_finder_loss
 from lca_mini.model.surface import surface_loss
 from lca_mini.render import render
@@ -31,7 +32,6 @@ from lca_mini.types import Cameras, DrivingSignal, Gaussians, Movable, Sample
 
 FEWER = (1, 1, 1, 2, 4)  # reference counts beside the most, as often as they stand here: few, so that a compiled model stays so
 SHOW_FEWER = 0.75  # fraction of steps with fewer references
-MOUTH = (0.0, -0.068, 0.025)  # from between the eyes, metres, at rest
 NEAR_SPOTS = {"eyes": (slice(2), 0.015), "mouth": (slice(2, 3), 0.025)}  # which of `face_spots`, and how near, metres
 SHAPE_FIRST = 0.15  # of the run: true betas alone, while the head that predicts them is still wrong
 
@@ -120,7 +120,7 @@ def face_spots(body: Body, sample: Sample) -> Float[Tensor, "B T 3 3"]:
     rest = rest_joints(body, sample.betas)[:, None].expand(sample.pose.shape)
     head = bone_transforms(sample.pose, rest, body.parents)[:, :, HEAD]
     eyes = rest[:, :, EYES]
-    spots = torch.cat([eyes, eyes.mean(2, keepdim=True) + eyes.new_tensor(MOUTH)], 2)
+    spots = torch.cat([eyes, eyes.mean(2, keepdim=True) + eyes.new_tensor(LIPS)], 2)
     return spots @ head[..., :3, :3].mT + head[:, :, None, :3, 3] + sample.transl[:, :, None]
 
 
