@@ -22,6 +22,7 @@ from lca_mini.body import bone_transforms, rest_joints, with_gaze
 from lca_mini.body.lbs import blend_transforms
 from lca_mini.data.people import cast_of
 from lca_mini.device import commit, device_name
+from lca_mini.experiments.optimised import LAST_RATE, RATES
 from lca_mini.model import LCA, load
 from lca_mini.model.light import light_basis, posed_normals
 from lca_mini.training.losses import error_loss
@@ -31,16 +32,16 @@ from lca_mini.types import Avatar, DrivingSignal, Sample
 
 PEOPLE, TAKES, VIEWS, VOXEL, OUTLINE = 12, 64, 4, 0.005, 4
 FITTED, STEPS = 6, 40  # people, and steps of Adam
-RATES = {"means": 4e-4, "quats": 5e-3, "scales": 1e-2, "opacities": 2e-2, "colors": 3e-2, "light": 1e-2}
-PARTS = {"places": ("means",), "colours_and_light": ("colors", "light"), "all": tuple(RATES)}
+FITTING_RATES = RATES | {"light": 1e-2}
+PARTS = {"places": ("means",), "colours_and_light": ("colors", "light"), "all": tuple(FITTING_RATES)}
 OUT = Path(__file__).parents[1] / "results" / "diagnosis_mini.json"
 
 
 @torch.no_grad()
-def losses_of(model: LCA, sample: Sample) -> dict[str, Tensor]:
+def losses_of(
+    model: LCA, avatar: Avatar, signal: DrivingSignal, found: tuple[Tensor, Tensor], sample: Sample
+) -> dict[str, Tensor]:
     """PSNR of each target, whole and changed, share of the error at the outline, and distances in centimetres."""
-    avatar, _, found = model.reconstruct(sample.images, sample.face_images, None, sample.betas)
-    signal = DrivingSignal(sample.pose, sample.transl, model.expression_from_actions(sample.actions), sample.gaze)
     targets, masks = sample.targets.flatten(0, 1), sample.target_masks.flatten(0, 1)
     inside = (masks > 0.5).float()
     inner = 1 - F.max_pool2d(1 - inside, 2 * OUTLINE + 1, 1, OUTLINE)
@@ -59,11 +60,8 @@ def losses_of(model: LCA, sample: Sample) -> dict[str, Tensor]:
     return made
 
 
-def fitted(model: LCA, sample: Sample) -> dict[str, Tensor]:
+def fitted(model: LCA, avatar: Avatar, signal: DrivingSignal, sample: Sample) -> dict[str, Tensor]:
     """PSNR of each target after `STEPS` steps towards all of them, by what may change."""
-    with torch.no_grad():
-        avatar, _, _ = model.reconstruct(sample.images, sample.face_images, None, sample.betas)
-        signal = DrivingSignal(sample.pose, sample.transl, model.expression_from_actions(sample.actions), sample.gaze)
     targets, masks = sample.targets.flatten(0, 1), sample.target_masks.flatten(0, 1)
     c, made = avatar.canonical, {}
     start = {"means": c.means, "quats": c.quats, "scales": c.scales.log(), "light": avatar.light,
@@ -72,13 +70,13 @@ def fitted(model: LCA, sample: Sample) -> dict[str, Tensor]:
     def drawn(raw: dict[str, Tensor]) -> Tensor:
         gaussians = replace(c, means=raw["means"], quats=F.normalize(raw["quats"], dim=-1), scales=raw["scales"].exp(),
                             opacities=raw["opacities"].sigmoid(), colors=raw["colors"].sigmoid())  # fmt: skip
-        changed: Avatar = replace(avatar, canonical=gaussians, light=raw["light"])
+        changed = replace(avatar, canonical=gaussians, light=raw["light"])
         return draw_targets(model.drive(changed, signal), sample.cameras, "cpu")[0].flatten(0, 1)
 
     for part, names in PARTS.items():
         raw = {name: value.detach().clone().requires_grad_(name in names) for name, value in start.items()}
-        optimizer = torch.optim.Adam([{"params": [raw[name]], "lr": RATES[name]} for name in names], eps=1e-15)
-        schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.05 ** (1 / STEPS))
+        optimizer = torch.optim.Adam([{"params": [raw[name]], "lr": FITTING_RATES[name]} for name in names], eps=1e-15)
+        schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, LAST_RATE ** (1 / STEPS))
         for _ in range(STEPS):
             pictures = drawn(raw)
             loss = error_loss(pictures, targets, masks) + 0.5 * error_loss(pictures, targets, torch.ones_like(masks))
@@ -129,22 +127,26 @@ def bounds_of(model: LCA, seed: Tensor, kind: str) -> dict[str, Tensor]:
 
 
 def main() -> None:
-    model, found = load("mini").requires_grad_(False), {}
+    model, results = load("mini").requires_grad_(False), {}
     for split in ("test-studio", "test-wild"):
         kind, numbers = split.removeprefix("test-"), {}
         for i, seed in enumerate(tqdm(cast_of(split)(torch.arange(PEOPLE)).split(1), desc=split)):
             sample = filming.sample_people(seed, kind, 8, VIEWS)
-            measured = losses_of(model, sample) | bounds_of(model, seed, kind)
+            with torch.no_grad():
+                avatar, _, found = model.reconstruct(sample.images, sample.face_images, None, sample.betas)
+                code = model.expression_from_actions(sample.actions)
+            signal = DrivingSignal(sample.pose, sample.transl, code, sample.gaze)
+            measured = losses_of(model, avatar, signal, found, sample) | bounds_of(model, seed, kind)
             if i < FITTED:
-                measured |= fitted(model, sample) | {"fitted_none": measured["psnr"]}
+                measured |= fitted(model, avatar, signal, sample) | {"fitted_none": measured["psnr"]}
             for name, values in measured.items():
                 numbers.setdefault(name, []).append(values.mean())
-        found[split] = {name: round(float(torch.stack(values).mean()), 3) for name, values in numbers.items()}
+        results[split] = {name: round(float(torch.stack(values).mean()), 3) for name, values in numbers.items()}
     about = {"command": "python tests/diagnose.py", "commit": commit(), "device": device_name("cpu"), "people": PEOPLE,
              "views": VIEWS, "takes": TAKES, "voxel_metres": VOXEL, "outline_pixels": OUTLINE,
              "fitted_people": FITTED, "fitting_steps": STEPS}
-    OUT.write_text(json.dumps(about | found, indent=2) + "\n")
-    print(json.dumps(found))
+    OUT.write_text(json.dumps(about | results, indent=2) + "\n")
+    print(json.dumps(results))
 
 
 if __name__ == "__main__":
