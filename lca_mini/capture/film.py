@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from lca_mini.body import load_body, rest_joints
 from lca_mini.capture.chance import uniforms
 from lca_mini.capture.constants import constant
 from lca_mini.capture.motion import Motion, random_frames
@@ -26,7 +27,7 @@ from lca_mini.capture.shading import Light, random_lights, resolve
 from lca_mini.capture.stage import set_stage, shoot, surface_cells
 from lca_mini.capture.styles import style_of
 from lca_mini.capture.takes import Studio, studio_light, studio_moments
-from lca_mini.capture.wild import Tracker, Wild, occlude, photograph, tracked
+from lca_mini.capture.wild import Tracker, Wild, as_the_phone_sees, occlude, photograph, tracked
 from lca_mini.people.crowd import Crowd, grow, posed
 from lca_mini.people.wardrobe import SHOES, SKIN, TAIL, wardrobe
 from lca_mini.types import Cameras, Sample, join
@@ -177,16 +178,20 @@ def _sample(
         images, face_images, target_faces = (resolve(plate)[0] for plate in (references_, faces_, face_plate[t]))
     target_images, target_masks = resolve(body_plate[t])
     cameras = Cameras(viewmats[t][:, :, None], cropped[t][:, :, None], image_size, image_size)
-    motion, betas = frames[t], crowd.betas
-    if kind == "wild" and tracker is not None:
-        motion, betas, cameras = tracked(seeds, motion, betas, cameras, tracker)
+    motion, betas, near = frames[t], crowd.betas, face_view[t][:, :, None]
+    if kind == "wild":
+        if tracker is not None:
+            motion, betas, cameras = tracked(seeds, motion, betas, cameras, tracker)
+        root = rest_joints(load_body().to(device), betas, None)[:, 0]
+        pose, transl, turned, near = as_the_phone_sees(motion.pose, motion.transl, root, viewmats, cameras.viewmats, near)
+        motion, cameras = replace(motion, pose=pose, transl=transl), replace(cameras, viewmats=turned)
     return Sample(
         images=images, face_images=face_images,
         image_mask=torch.ones(len(seeds), references, dtype=torch.bool, device=device), face_boxes=boxes,
         targets=target_images, target_masks=target_masks, target_faces=target_faces, cameras=cameras,
         pose=motion.pose, transl=motion.transl, gaze=motion.gaze, actions=motion.actions, betas=betas, seeds=seeds,
         surface=surface_cells(references_), face_surface=surface_cells(faces_),
-        face_viewmats=face_view[t][:, :, None], face_Ks=face_Ks[t][:, :, None],
+        face_viewmats=near, face_Ks=face_Ks[t][:, :, None],
     )  # fmt: skip
 
 

@@ -100,6 +100,31 @@ def tracked(
     return moved, betas + tracker.betas * wrong[:, :-1], replace(cameras, Ks=Ks)
 
 
+def as_the_phone_sees(
+    pose: Float[Tensor, "B T 55 3"], transl: Float[Tensor, "B T 3"], root: Float[Tensor, "B 3"],
+    viewmats: Float[Tensor, "B F 4 4"], *others: Float[Tensor, "B T 1 4 4"],
+) -> tuple[Tensor, ...]:  # fmt: skip
+    """The same in a world turned about its vertical until the phone stands at +z: where the compass points, no video
+    tells, and light from the left of the picture comes from the left of this world.
+
+    Args:
+        root: the pelvis at rest, about which poses turn, metres.
+        viewmats: of all pictures of the video; their mean is the phone. others: cameras to turn along.
+    Returns: pose, translation and the others.
+    """
+    ahead = viewmats[:, :, 2, :3].mean(1)
+    half = torch.atan2(-ahead[:, 0], -ahead[:, 2]) / 2
+    zero = torch.zeros_like(half)
+    back = torch.stack([half.cos(), zero, -half.sin(), zero], -1)[:, None]  # quaternion
+    turned = axis_angle(quaternion_product(back, quaternions(pose[:, :, 0])))
+    c, s = (2 * half).cos(), (2 * half).sin()
+    turn = torch.stack([c, zero, -s, zero, zero + 1, zero, s, zero, c], -1).unflatten(-1, (3, 3))
+    world = torch.eye(4, device=turn.device).repeat(len(turn), 1, 1)
+    world[:, :3, :3] = turn.mT
+    moved = (transl + root[:, None]) @ turn.mT - root[:, None]
+    return torch.cat([turned[:, :, None], pose[:, :, 1:]], 2), moved, *(each @ world[:, None, None] for each in others)
+
+
 def occlude(
     plate: Plate, seeds: Int[Tensor, " B"], boxes: Float[Tensor, "B S 3"], window: Float[Tensor, "B S 3"], share: float
 ) -> tuple[Plate, Float[Tensor, "B S 1 h w"]]:

@@ -1,7 +1,8 @@
 """Detail: what the reference pictures show where each anchor and each Gaussian lies.
 
 Enters: pictures, the map of places that `SurfaceFinder` found in each, and how `BodyProjection` sees anchors in them.
-Leaves: additions to geometry tokens, and for each Gaussian the colour seen at its place and how far to trust it. What
+Leaves: additions to geometry tokens, the light that was seen, and for each Gaussian the colour seen at its place, less
+what the light of the pictures did to it, and how far to trust it. What
 differs from the paper: all of it. A patch of 16 pixels shows 14 cm of a whole person, and a token of 384 numbers cannot
 hold its pattern; the paper's patches show 3 cm.
 
@@ -20,6 +21,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lca_mini.model.light import LIGHT_TERMS, camera_normals, light_seen, patches_of, shade_factor
 from lca_mini.model.projection import Seen, look, seen_at
 from lca_mini.types import Movable
 
@@ -34,24 +36,31 @@ Kind = tuple[Float[Tensor, "B S 3 _h _w"], Float[Tensor, "B S 5 _u _v"], Seen]
 
 @dataclass(frozen=True)
 class Gathered(Movable):
-    """What the first look leaves for the second. scores: of R = 2 S pictures. facing: 1 head on, -1 from behind."""
+    """What the first look leaves for the second. scores: of R = 2 S pictures. facing: 1 head on, -1 from behind.
+    normals: of the anchors, camera axes. light: as `light_seen` gives it."""
 
     scores: Float[Tensor, "B R M"]
     facing: Float[Tensor, "B R M"]
+    normals: Float[Tensor, "B R M 3"]
+    light: Float[Tensor, "B 8 3"]
 
 
 class Detail(nn.Module):
     """Look up, believe, pool."""
 
-    def __init__(self, width: int, per_anchor: int) -> None:
+    def __init__(self, width: int, per_anchor: int, points: Float[Tensor, "M 3"]) -> None:
+        """`points`: of the anchors, canonical template, metres."""
         super().__init__()
+        self.register_buffer("patches", patches_of(points), persistent=False)
         self.read = nn.Sequential(nn.Linear(3 * per_anchor + len(HEIGHTS) + 7, HIDDEN), nn.SiLU())
         self.score = nn.Linear(HIDDEN, 1)
         self.inform = nn.Linear(3 * per_anchor + 3 + 2 * len(HEIGHTS) + HIDDEN, width)
+        self.lit = nn.Linear(3 * LIGHT_TERMS, width, bias=False)
         self.gate = nn.Linear(width, per_anchor)
         for layer, bias in ((self.score, 0.0), (self.inform, 0.0), (self.gate, -2.0)):
             nn.init.zeros_(layer.weight)
             nn.init.constant_(layer.bias, bias)
+        nn.init.zeros_(self.lit.weight)
 
     def forward(
         self, kinds: tuple[Kind, ...], places: Float[Tensor, "M G 3"], normals: Float[Tensor, "M 3"],
@@ -64,7 +73,7 @@ class Detail(nn.Module):
             normals: of the anchors, unit.
             image_mask: False where a picture is padding.
         """
-        colors, facts, distance, cover, weight = joined(
+        colors, facts, distance, cover, weight, turned = joined(
             anchor_facts(*kind, places, normals, float(i)) for i, kind in enumerate(kinds)
         )
         facing = facts[..., 3]
@@ -81,15 +90,21 @@ class Detail(nn.Module):
         hull = (cover + 1 - weight[..., None]).amin(1).clamp(max=1)
         about = [trust * (2 * pool(colors) - 1), trust, pool(distance[..., None] / NEAR), pool(0.3 / facts[..., 4:5].exp()),
                  (share * cover).sum(1), hull, pool(hidden)]  # fmt: skip
-        return self.inform(torch.cat(about, dim=-1)), Gathered(scores, facing)
+        light = light_seen(colors.unflatten(-1, (-1, 3)).mean(-2), turned, visible * weight, self.patches)
+        return self.inform(torch.cat(about, dim=-1)) + self.lit(light.flatten(1))[:, None], Gathered(scores, facing, turned, light)
 
     def paint(
         self, kinds: tuple[Kind, ...], places: Float[Tensor, "B M G 3"], gathered: Gathered,
-        fused_tokens: Float[Tensor, "B M D"],
+        fused_tokens: Float[Tensor, "B M D"], light: Float[Tensor, "B 8 3"],
     ) -> tuple[Float[Tensor, "B M G 3"], Float[Tensor, "B M G"]]:  # fmt: skip
-        """The colour that the pictures show at each Gaussian's place, RGB, and how much of it to take: as its token
-        says, and no more than is visible. Places are held still."""
+        """The colour that the pictures show at each Gaussian's place, RGB, less the light of the pictures, and how much of
+        it to take: as its token says, and no more than is visible. Places are held still.
+
+        Args:
+            light: of the pictures, camera axes.
+        """
         colors, distance, cover = joined(gaussian_facts(*kind, places.detach()) for kind in kinds)
+        colors = colors / shade_factor(light[:, None], gathered.normals)[..., None, :]
         visible = visibility(distance, cover, gathered.facing[..., None])
         belief = (gathered.scores[..., None] + (visible + 1e-6).log()).softmax(dim=1)
         trust = (belief * visible).sum(1)
@@ -120,7 +135,7 @@ def anchor_facts(
         kind: a number that tells these pictures from others.
     Returns: colours [B S M 3G]; facts [B S M 7]: the place shown there less the anchor's, in units of 5 cm, facing,
         logarithm of the picture's size, evidence, kind; distance of the two places [B S M], metres; coverage at
-        `HEIGHTS` [B S M K], 1 beyond the picture; weight of what a picture says [B S M].
+        `HEIGHTS` [B S M K], 1 beyond the picture; weight of what a picture says [B S M]; normals, camera axes [B S M 3].
     """
     affine, points = seen.affine, places.mean(1)
     colors = sample(images, seen_at(affine[..., None, :, :], places))
@@ -136,7 +151,7 @@ def anchor_facts(
         [facing, size.clamp(min=1e-3).log(), torch.log1p(seen.evidence) / 3, torch.full_like(facing, kind)], dim=-1)],
         dim=-1)  # fmt: skip
     weight = seen.evidence / (seen.evidence + ENOUGH)
-    return colors.flatten(-2), facts, distance, cover, weight
+    return colors.flatten(-2), facts, distance, cover, weight, camera_normals(affine, normals)
 
 
 @torch.no_grad()

@@ -23,12 +23,12 @@ from lca_mini.body import bone_transforms, rest_joints, sample_anchors, with_gaz
 from lca_mini.body.lbs import blend_transforms, carry_gaussians
 from lca_mini.config import Config
 from lca_mini.model.checks import check_images
-from lca_mini.model.decoder import CanonicalBranch, CorrectionBranch, Paint, apply_offsets
-from lca_mini.model.detail import Detail
+from lca_mini.model.decoder import CanonicalBranch, CorrectionBranch, apply_offsets
+from lca_mini.model.detail import Detail, Gathered, Kind
 from lca_mini.model.encoders import make_encoder
 from lca_mini.model.expression import ActionMap, ExpressionEncoder
 from lca_mini.model.face_finder import FaceFinder
-from lca_mini.model.light import LightHead, posed_normals, shade_factor
+from lca_mini.model.light import LIGHT_TERMS, LightHead, posed_normals, shade_factor
 from lca_mini.model.projection import BodyProjection
 from lca_mini.model.surface import Placement, SurfaceFinder, known, mean_place, patch_cells
 from lca_mini.model.tokens import GeometryTokens, ImageTokens
@@ -79,7 +79,7 @@ class LCA(nn.Module):
         if config.finder_channels:
             self.surface_finder = SurfaceFinder(config.finder_channels)
             self.placement = Placement(width, config.heads, config.mlp_ratio, config.finder_blocks)
-            self.detail = Detail(width, per_anchor)
+            self.detail = Detail(width, per_anchor, anchors.points)
             self.projection = BodyProjection(anchors, body.joint_template)
         self.geometry_tokens = GeometryTokens(config.frequencies, width)
         self.transformer = Transformer(config.layers, width, config.heads, config.mlp_ratio, config.fusion)
@@ -196,12 +196,16 @@ class LCA(nn.Module):
         betas: Float[Tensor, "B K"] | None,
     ) -> tuple[Avatar, Float[Tensor, "B K"], tuple[Float[Tensor, "B S 5 _h _w"], ...] | None]:
         """`encode` without its checks; the predicted betas, which it makes in any case; what `SurfaceFinder` found."""
-        fused_tokens, paint, found = self.fuse(images, face_images, image_mask)
+        fused_tokens, looked, found = self.fuse(images, face_images, image_mask)
         with torch.autocast(images.device.type, enabled=False):
-            mean_token = fused_tokens.mean(dim=1)
-            predicted, light = self.betas_head(mean_token), self.light_head(mean_token)
+            mean_token, paint = fused_tokens.mean(dim=1), None
+            seen = looked[1].light if looked else mean_token.new_zeros(len(mean_token), LIGHT_TERMS, 3)
+            predicted, (light, of_pictures) = self.betas_head(mean_token), self.light_head(mean_token, seen)
             betas = predicted if betas is None else betas
-            canonical = self.canonical_branch(fused_tokens, self.anchors_of(betas), paint and paint(fused_tokens))
+            if looked:
+                anchors = self.anchors.points[:, None]
+                paint = lambda offsets: self.detail.paint(looked[0], anchors + offsets, looked[1], fused_tokens, of_pictures)  # noqa: E731
+            canonical = self.canonical_branch(fused_tokens, self.anchors_of(betas), paint)
             token_features = fused_tokens[..., :0]
             if self.correction_branch is not None:
                 token_features = self.correction_branch.token_half(fused_tokens)
@@ -213,16 +217,16 @@ class LCA(nn.Module):
         face_images: Float[Tensor, "B S 3 h w"],
         image_mask: Bool[Tensor, "B S"] | None,
     ) -> tuple[
-        Float[Tensor, "B M D"], Callable[[Tensor], Paint] | None, tuple[Float[Tensor, "B S 5 _h _w"], ...] | None
+        Float[Tensor, "B M D"], tuple[tuple[Kind, ...], Gathered] | None, tuple[Float[Tensor, "B S 5 _h _w"], ...] | None
     ]:  # fmt: skip
-        """Tokens of pictures and anchors through the transformer; what makes `Detail`'s second look of them; what
+        """Tokens of pictures and anchors through the transformer; what `Detail` needs for its second look; what
         `SurfaceFinder` found."""
         encoder, kinds, streams, grids = self.image_encoder, (images, face_images), [], []
         for pictures in kinds:
             streams.append(encoder(pictures.flatten(0, 1)).unflatten(0, pictures.shape[:2]))
             grids.append(encoder.grid(*pictures.shape[-2:]))
         image_tokens, geometry_tokens = self.image_tokens(*streams, *grids), self.geometry_tokens(self.anchors.points)
-        segments, paint, found = tuple(rows * columns for rows, columns in grids), None, None
+        segments, looked, found = tuple(rows * columns for rows, columns in grids), None, None
         if self.surface_finder is not None:
             found = tuple(self.surface_finder(pictures) for pictures in kinds)
             with torch.autocast(images.device.type, enabled=False):
@@ -232,12 +236,12 @@ class LCA(nn.Module):
                 more, gathered = self.detail(
                     shown, anchors + self.canonical_branch.spread, self.anchors.normals, image_mask
                 )
-                paint = lambda tokens: lambda offsets: self.detail.paint(shown, anchors + offsets, gathered, tokens)  # noqa: E731
+                looked = shown, gathered
                 cells = [patch_cells(each, grid) for each, grid in zip(maps, grids)]
                 towards = [self.projection.towards(*pair) for pair in zip(affines, (mean_place(c) for c in cells))]
             image_tokens = self.placement(image_tokens, torch.cat(cells, dim=2), torch.cat(towards, dim=2), segments)
             geometry_tokens = geometry_tokens + more
-        return self.transformer(image_tokens, geometry_tokens, segments, image_mask).float(), paint, found
+        return self.transformer(image_tokens, geometry_tokens, segments, image_mask).float(), looked, found
 
     def correct(self, avatar: Avatar, signal: DrivingSignal) -> GaussianOffsets | None:
         """What the correction branch adds in these frames; None without one."""

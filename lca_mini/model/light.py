@@ -1,10 +1,14 @@
 """The light that a person stands in: how bright each part looks as it turns.
 
-Enters: the mean of a person's fused tokens once, and anchors' normals and blended transforms each frame. Leaves: a
-factor for the colours of each anchor's Gaussians. No part of the paper, whose Gaussians keep their colour however the
-body turns; the reference pictures show people under a light that stays where it is. Diffusely reflected light is
-nearly a quadratic form of the normal (Ramamoorthi and Hanrahan, "An Efficient Representation for Irradiance
-Environment Maps", 2001); its constant is left to the colours.
+Enters: what pictures show of each anchor, and the mean of a person's fused tokens, once; anchors' normals and blended
+transforms each frame. Leaves: a factor for the colours of each anchor's Gaussians. No part of the paper, whose Gaussians
+keep their colour however the body turns; the reference pictures show people under a light that stays where it is.
+Diffusely reflected light is nearly a quadratic form of the normal (Ramamoorthi and Hanrahan, "An Efficient Representation
+for Irradiance Environment Maps", 2001); its constant is left to the colours.
+
+Most of it follows from the pictures without learning: the same place, turned, is brighter or darker (`light_seen`). That
+light is the camera's. It is the world's where the world is as the phone sees it (`capture.wild`); in a studio, whose
+cameras stand all round, it is not, and the head learns to believe it less.
 """
 
 from __future__ import annotations
@@ -17,25 +21,95 @@ from lca_mini.model.decoder import soft_bound
 
 LIGHT_TERMS = 8
 LIGHT_REACH = 0.8  # a factor lies between 1 - this and 1 + this
+PATCH = 16  # anchors, of one colour but for the light, as far as they agree
+DARKEST = 0.03  # of a colour whose logarithm is taken
+ROUNDS = 3  # of the fit; from the second on, places that disagree weigh less
+DOUBT = 0.1  # in the logarithm of a colour: a place that disagrees so much weighs half
+EVENNESS = 30.0  # weight of no light at all; a place well seen has about 1
 
 
 class LightHead(nn.Module):
-    """A person's light from the mean of the fused tokens; before training none, so that every factor is one."""
+    """A person's light from the mean of the fused tokens and the light that was seen; before training half of the latter."""
 
     def __init__(self, width: int) -> None:
         """`width`: D."""
         super().__init__()
+        self.told = nn.Linear(3 * LIGHT_TERMS, width, bias=False)
         self.head = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 3 * LIGHT_TERMS))
-        nn.init.zeros_(self.head[-1].weight)
-        nn.init.zeros_(self.head[-1].bias)
+        self.of_pictures = nn.Linear(width, 3 * LIGHT_TERMS)
+        self.trust = nn.Linear(width, 2)
+        for layer, bias in ((self.head[-1], 0.0), (self.of_pictures, 0.0), (self.trust, 1.0)):
+            nn.init.zeros_(layer.weight)
+            nn.init.constant_(layer.bias, bias)
 
-    def forward(self, token: Float[Tensor, "B D"]) -> Float[Tensor, "B 8 3"]:
-        """Of each term of `light_basis`, what it adds to the factors of red, green and blue."""
-        return self.head(token).unflatten(-1, (LIGHT_TERMS, 3))
+    def forward(
+        self, token: Float[Tensor, "B D"], seen: Float[Tensor, "B 8 3"]
+    ) -> tuple[Float[Tensor, "B 8 3"], Float[Tensor, "B 8 3"]]:
+        """Of each term of `light_basis`, what it adds to the factors of red, green and blue: in the world, and in the
+        pictures (camera axes).
+
+        Args:
+            seen: as `light_seen` gives it; zero where nothing was.
+        """
+        hidden = nn.functional.silu(self.head[0](token) + self.told(seen.flatten(1)))
+        own = torch.stack([self.head[-1](hidden), self.of_pictures(hidden)], dim=1).unflatten(-1, (LIGHT_TERMS, 3))
+        light = own + self.trust(hidden)[..., None, None] * seen[:, None]
+        return light[:, 0], light[:, 1]
+
+
+def patches_of(points: Float[Tensor, "M 3"]) -> Float[Tensor, "P M"]:
+    """Anchors in patches, by the nearest of every `PATCH`-th anchor: ones and zeros."""
+    nearest = torch.cdist(points, points[::PATCH]).argmin(1)
+    return nn.functional.one_hot(nearest, len(points[::PATCH])).to(points.dtype).T.contiguous()
+
+
+@torch.no_grad()
+def light_seen(
+    colors: Float[Tensor, "B R M 3"], normals: Float[Tensor, "B R M 3"], weight: Float[Tensor, "B R M"],
+    patches: Float[Tensor, "P M"],
+) -> Float[Tensor, "B 8 3"]:  # fmt: skip
+    """The light that best explains how colours change with normals, over R pictures and within patches of one colour.
+
+    A colour is its patch's own times exp(basis @ light): logarithms make that linear, and own colours fall out when each
+    patch's mean is taken away. What is left are 8 x 8 equations for each of red, green and blue.
+
+    Args:
+        colors: that pictures show of each of M anchors. normals: of anchors, unit, camera axes (`camera_normals`).
+        weight: of what a picture shows of an anchor.
+        patches: as `patches_of` gives them.
+    """
+    basis, shades = light_basis(normals), colors.clamp(min=DARKEST).log()
+    own = (weight[..., None] * colors).sum(1) / weight.sum(1).clamp(min=1e-3)[..., None]
+    bright = own.mean(-1).square()  # an error counts as the eye sees it, not as the logarithm does
+    weight = weight * (bright / bright.mean(1, keepdim=True).clamp(min=1e-6))[:, None]
+    weights, light = weight[..., None].expand_as(colors), basis.new_zeros(len(colors), LIGHT_TERMS, 3)
+    even = EVENNESS * torch.eye(LIGHT_TERMS, device=basis.device)
+
+    def less_mean(values: Tensor, weights: Tensor) -> Tensor:
+        mean = patches @ (weights * values).sum(1) / (patches @ weights.sum(1)).clamp(min=1e-6)
+        return values - (patches.T @ mean)[:, None]
+
+    for _ in range(ROUNDS):
+        for channel in range(3):
+            w = weights[..., channel : channel + 1]
+            terms, shade = less_mean(basis, w).flatten(1, 2), less_mean(shades[..., channel : channel + 1], w).flatten(1, 2)
+            weighted = (w.flatten(1, 2) * terms).mT
+            light[..., channel] = torch.linalg.solve_ex(weighted @ terms + even, weighted @ shade)[0][..., 0]
+        rest = less_mean(shades, weights) - less_mean(basis @ light[:, None], weights)
+        weights = weight[..., None] / (1 + (rest / DOUBT).square())
+    return light
+
+
+def camera_normals(affine: Float[Tensor, "*#batch 4 2"], normals: Float[Tensor, "*#batch 3"]) -> Float[Tensor, "*batch 3"]:
+    """Unit normals of the template as an affine camera sees them: x right, y up, z towards the camera."""
+    x, y = (nn.functional.normalize(affine[..., :3, i], dim=-1) for i in range(2))
+    half, other = nn.functional.normalize(x + y, dim=-1), nn.functional.normalize(x - y, dim=-1)
+    axes = torch.stack([half + other, other - half, 2**0.5 * torch.linalg.cross(half, other)], dim=-2)
+    return nn.functional.normalize((axes * normals[..., None, :]).sum(-1), dim=-1)
 
 
 def light_basis(normals: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 8"]:
-    """x, y, z, xy, yz, xz, x^2 - y^2, 3 z^2 - 1 of unit normals, world frame."""
+    """x, y, z, xy, yz, xz, x^2 - y^2, 3 z^2 - 1 of unit normals."""
     x, y, z = normals.unbind(-1)
     return torch.stack([x, y, z, x * y, y * z, x * z, x * x - y * y, 3 * z * z - 1], dim=-1)
 
