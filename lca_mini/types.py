@@ -102,7 +102,8 @@ class Avatar(Movable):
 
     fused_tokens: geometry tokens after the last layer. canonical: T-pose Gaussians of the canonical branch (eq. 8).
     token_features: the half of the correction branch's first layer that depends on the tokens alone.
-    light: what the light of the reference pictures does to a colour, by the posed normal (`lca_mini.model.light`).
+    light: what the light of the reference pictures does to a colour, by the posed normal (`lca_mini.model.light`); of a
+    phone's pictures, in a world whose +z axis points at the phone.
     """
 
     fused_tokens: Float[Tensor, "B M D"]

@@ -15,7 +15,7 @@ from lca_mini.capture.film import sample_people
 from lca_mini.capture.jpeg import _quantise, jpeg
 from lca_mini.capture.motion import random_frames
 from lca_mini.capture.shading import Plate, resolve
-from lca_mini.capture.wild import CLEAN, Tracker, Wild, _streak, occlude, photograph, tracked
+from lca_mini.capture.wild import CLEAN, Tracker, Wild, _streak, as_the_phone_sees, occlude, photograph, tracked
 from lca_mini.types import Cameras
 
 SEEDS = torch.arange(40, 48)
@@ -156,3 +156,34 @@ def test_a_video_from_the_waist_up_has_such_targets_too():
     )
     zoom = upper.cameras.Ks[..., 0, 0] / whole.cameras.Ks[..., 0, 0]
     assert bool((zoom > 0.999).all()) and bool((zoom > 1.2).any())
+
+
+def test_the_world_turns_until_the_phone_stands_in_front_and_every_camera_sees_the_same():
+    body, count = load_body(), 6
+    generator = torch.Generator().manual_seed(0)
+    pose, transl = 0.3 * torch.randn(2, count, 55, 3, generator=generator), torch.randn(2, count, 3, generator=generator)
+    betas = 0.5 * torch.randn(2, body.shapedirs.shape[-1], generator=generator)
+    viewmats = torch.eye(4).repeat(2, count, 1, 1)
+    azimuth = torch.tensor([[0.8], [-2.5]]) + 0.1 * torch.randn(2, count, generator=generator)
+    eye = torch.stack([3 * azimuth.sin(), 0 * azimuth, 3 * azimuth.cos()], -1)
+    viewmats[..., :3, :3] = torch.stack([
+        torch.stack([azimuth.cos(), 0 * azimuth, -azimuth.sin()], -1), torch.tensor([0.0, -1, 0]).expand(2, count, 3), -eye / 3], -2)
+    viewmats[..., :3, 3] = -(viewmats[..., :3, :3] @ eye[..., None])[..., 0]
+    joints = rest_joints(body, betas, None)
+    turned, moved, cameras = as_the_phone_sees(pose, transl, joints[:, 0], viewmats, viewmats[:, :, None])
+
+    def seen(pose, transl, cameras):
+        points = bone_transforms(pose, joints[:, None].expand(pose.shape), body.parents)
+        points = (points[..., :3, :3] @ joints[:, None, :, :, None])[..., 0] + points[..., :3, 3] + transl[:, :, None]
+        return torch.einsum("btij,btpj->btpi", cameras[..., :3, :3], points) + cameras[..., None, :3, 3]
+
+    torch.testing.assert_close(seen(turned, moved, cameras[:, :, 0]), seen(pose, transl, viewmats), atol=1e-5, rtol=0)
+    assert torch.equal(turned[:, :, 1:], pose[:, :, 1:])
+    ahead = cameras[:, :, 0, 2, :3].mean(1)
+    assert ahead[:, 0].abs().max() < 1e-6 and ahead[:, 2].max() < -0.9
+
+
+def test_wild_samples_know_the_world_as_their_phone_sees_it():
+    sample = sample_people(SEEDS[:2], "wild", 6, 2, 32, 32)
+    eyes = -(sample.cameras.viewmats[:, :, 0, :3, :3].mT @ sample.cameras.viewmats[:, :, 0, :3, 3:])[..., 0]
+    assert (torch.atan2(eyes[..., 0], eyes[..., 2]).abs() < 0.35).all()  # a path of 20 degrees, and steps to the side

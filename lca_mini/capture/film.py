@@ -89,8 +89,8 @@ def sample_people(
 ) -> Sample:  # fmt: skip
     """Training material of B people.
 
-    "wild": a hand-held camera in everyday light with shadows; references and face crops suffer what `wild` lists,
-    targets never do. "studio": a dome of 40 cameras, even light, larger gestures. "stylised": the same dome, but people
+    "wild": a hand-held camera in everyday light with shadows, in a world whose +z axis points at it; references and face
+    crops suffer what `wild` lists, targets never do. "studio": a dome of 40 cameras, even light, larger gestures. "stylised": the same dome, but people
     of toon, marble, clay or paint (`styles`); to test with, never to train on. About a third of the targets are
     close-ups of the head, some the upper body.
 

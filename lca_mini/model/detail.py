@@ -21,7 +21,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lca_mini.model.light import LIGHT_TERMS, camera_normals, light_seen, patches_of, shade_factor
+from lca_mini.model.light import LIGHT_TERMS, LightSeen, camera_normals, light_seen, patches_of, shade_factor
 from lca_mini.model.projection import Seen, look, seen_at
 from lca_mini.types import Movable
 
@@ -37,12 +37,12 @@ Kind = tuple[Float[Tensor, "B S 3 _h _w"], Float[Tensor, "B S 5 _u _v"], Seen]
 @dataclass(frozen=True)
 class Gathered(Movable):
     """What the first look leaves for the second. scores: of R = 2 S pictures. facing: 1 head on, -1 from behind.
-    normals: of the anchors, camera axes. light: as `light_seen` gives it."""
+    normals: of the anchors, camera axes."""
 
     scores: Float[Tensor, "B R M"]
     facing: Float[Tensor, "B R M"]
     normals: Float[Tensor, "B R M 3"]
-    light: Float[Tensor, "B 8 3"]
+    light: LightSeen
 
 
 class Detail(nn.Module):
@@ -91,7 +91,8 @@ class Detail(nn.Module):
         about = [trust * (2 * pool(colors) - 1), trust, pool(distance[..., None] / NEAR), pool(0.3 / facts[..., 4:5].exp()),
                  (share * cover).sum(1), hull, pool(hidden)]  # fmt: skip
         light = light_seen(colors.unflatten(-1, (-1, 3)).mean(-2), turned, visible * weight, self.patches)
-        return self.inform(torch.cat(about, dim=-1)) + self.lit(light.flatten(1))[:, None], Gathered(scores, facing, turned, light)
+        lit = self.lit((light.belief[:, None, None] * light.light).flatten(1))[:, None]
+        return self.inform(torch.cat(about, dim=-1)) + lit, Gathered(scores, facing, turned, light)
 
     def paint(
         self, kinds: tuple[Kind, ...], places: Float[Tensor, "B M G 3"], gathered: Gathered,

@@ -28,7 +28,7 @@ from lca_mini.model.detail import Detail, Gathered, Kind
 from lca_mini.model.encoders import make_encoder
 from lca_mini.model.expression import ActionMap, ExpressionEncoder
 from lca_mini.model.face_finder import FaceFinder
-from lca_mini.model.light import LIGHT_TERMS, LightHead, posed_normals, shade_factor
+from lca_mini.model.light import LightHead, no_light, posed_normals, shade_factor
 from lca_mini.model.projection import BodyProjection
 from lca_mini.model.surface import Placement, SurfaceFinder, known, mean_place, patch_cells
 from lca_mini.model.tokens import GeometryTokens, ImageTokens
@@ -199,7 +199,7 @@ class LCA(nn.Module):
         fused_tokens, looked, found = self.fuse(images, face_images, image_mask)
         with torch.autocast(images.device.type, enabled=False):
             mean_token, paint = fused_tokens.mean(dim=1), None
-            seen = looked[1].light if looked else mean_token.new_zeros(len(mean_token), LIGHT_TERMS, 3)
+            seen = looked[1].light if looked else no_light(len(mean_token), mean_token.device)
             predicted, (light, of_pictures) = self.betas_head(mean_token), self.light_head(mean_token, seen)
             betas = predicted if betas is None else betas
             if looked:

@@ -7,54 +7,66 @@ Diffusely reflected light is nearly a quadratic form of the normal (Ramamoorthi 
 for Irradiance Environment Maps", 2001); its constant is left to the colours.
 
 Most of it follows from the pictures without learning: the same place, turned, is brighter or darker (`light_seen`). That
-light is the camera's. It is the world's where the world is as the phone sees it (`capture.wild`); in a studio, whose
-cameras stand all round, it is not, and the head learns to believe it less.
+light stays where it is as the camera sees it, which is true of a phone, and of a world as the phone sees it
+(`capture.wild`). In a studio, whose cameras stand all round, no such light explains the colours better than none. So the
+head has two answers, and the pictures say which of them is given: what one stage teaches, the other does not unlearn.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from lca_mini.model.decoder import soft_bound
+from lca_mini.types import Movable
 
 LIGHT_TERMS = 8
 LIGHT_REACH = 0.8  # a factor lies between 1 - this and 1 + this
 PATCH = 16  # anchors, of one colour but for the light, as far as they agree
 DARKEST = 0.03  # of a colour whose logarithm is taken
-ROUNDS = 3  # of the fit; from the second on, places that disagree weigh less
+ROUNDS = 5  # of the fit; from the second on, places that disagree weigh less
 DOUBT = 0.1  # in the logarithm of a colour: a place that disagrees so much weighs half
 EVENNESS = 30.0  # weight of no light at all; a place well seen has about 1
+EAGER, LEAST = 200.0, 0.025  # how sharply, and from which gain on, a light that explains more than none is believed
+
+
+@dataclass(frozen=True)
+class LightSeen(Movable):
+    """A light in camera axes, and how far to believe that it stays where it is there, 0 to 1."""
+
+    light: Float[Tensor, "B 8 3"]
+    belief: Float[Tensor, "B"]
 
 
 class LightHead(nn.Module):
-    """A person's light from the mean of the fused tokens and the light that was seen; before training half of the latter."""
+    """A person's light, in the world and in the pictures, from the mean of the fused tokens and the light that was seen."""
 
     def __init__(self, width: int) -> None:
         """`width`: D."""
         super().__init__()
         self.told = nn.Linear(3 * LIGHT_TERMS, width, bias=False)
-        self.head = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 3 * LIGHT_TERMS))
-        self.of_pictures = nn.Linear(width, 3 * LIGHT_TERMS)
+        self.head = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 4 * 3 * LIGHT_TERMS))
         self.trust = nn.Linear(width, 2)
-        for layer, bias in ((self.head[-1], 0.0), (self.of_pictures, 0.0), (self.trust, 1.0)):
+        for layer, bias in ((self.head[-1], 0.0), (self.trust, 1.0)):
             nn.init.zeros_(layer.weight)
             nn.init.constant_(layer.bias, bias)
 
-    def forward(
-        self, token: Float[Tensor, "B D"], seen: Float[Tensor, "B 8 3"]
-    ) -> tuple[Float[Tensor, "B 8 3"], Float[Tensor, "B 8 3"]]:
+    def forward(self, token: Float[Tensor, "B D"], seen: LightSeen) -> tuple[Float[Tensor, "B 8 3"], Float[Tensor, "B 8 3"]]:
         """Of each term of `light_basis`, what it adds to the factors of red, green and blue: in the world, and in the
-        pictures (camera axes).
+        pictures (camera axes). Before training what was seen, as far as it is believed."""
+        believed = seen.belief[:, None, None]
+        hidden = nn.functional.silu(self.head[0](token) + self.told((believed * seen.light).flatten(1)))
+        if_seen, if_not = self.head[-1](hidden).unflatten(-1, (2, 2, LIGHT_TERMS, 3)).unbind(1)
+        if_seen = if_seen + self.trust(hidden)[..., None, None] * seen.light[:, None]
+        return torch.lerp(if_not, if_seen, believed[:, None]).unbind(1)
 
-        Args:
-            seen: as `light_seen` gives it; zero where nothing was.
-        """
-        hidden = nn.functional.silu(self.head[0](token) + self.told(seen.flatten(1)))
-        own = torch.stack([self.head[-1](hidden), self.of_pictures(hidden)], dim=1).unflatten(-1, (LIGHT_TERMS, 3))
-        light = own + self.trust(hidden)[..., None, None] * seen[:, None]
-        return light[:, 0], light[:, 1]
+
+def no_light(people: int, device: torch.device) -> LightSeen:
+    """Nothing was seen."""
+    return LightSeen(torch.zeros(people, LIGHT_TERMS, 3, device=device), torch.zeros(people, device=device))
 
 
 def patches_of(points: Float[Tensor, "M 3"]) -> Float[Tensor, "P M"]:
@@ -67,11 +79,12 @@ def patches_of(points: Float[Tensor, "M 3"]) -> Float[Tensor, "P M"]:
 def light_seen(
     colors: Float[Tensor, "B R M 3"], normals: Float[Tensor, "B R M 3"], weight: Float[Tensor, "B R M"],
     patches: Float[Tensor, "P M"],
-) -> Float[Tensor, "B 8 3"]:  # fmt: skip
+) -> LightSeen:  # fmt: skip
     """The light that best explains how colours change with normals, over R pictures and within patches of one colour.
 
     A colour is its patch's own times exp(basis @ light): logarithms make that linear, and own colours fall out when each
-    patch's mean is taken away. What is left are 8 x 8 equations for each of red, green and blue.
+    patch's mean is taken away. What is left are 8 x 8 equations for each of red, green and blue. It is believed if it
+    explains more than none.
 
     Args:
         colors: that pictures show of each of M anchors. normals: of anchors, unit, camera axes (`camera_normals`).
@@ -95,9 +108,12 @@ def light_seen(
             terms, shade = less_mean(basis, w).flatten(1, 2), less_mean(shades[..., channel : channel + 1], w).flatten(1, 2)
             weighted = (w.flatten(1, 2) * terms).mT
             light[..., channel] = torch.linalg.solve_ex(weighted @ terms + even, weighted @ shade)[0][..., 0]
-        rest = less_mean(shades, weights) - less_mean(basis @ light[:, None], weights)
+        without = less_mean(shades, weights)
+        rest = without - less_mean(basis @ light[:, None], weights)
         weights = weight[..., None] / (1 + (rest / DOUBT).square())
-    return light
+    costs = ((weight[..., None] * torch.log1p((r / DOUBT).square())).sum((1, 2, 3)) for r in (without, rest))
+    gain = torch.sub(*(cost.clamp(min=1e-6).log() for cost in costs))
+    return LightSeen(light, torch.sigmoid(EAGER * (gain - LEAST)))
 
 
 def camera_normals(affine: Float[Tensor, "*#batch 4 2"], normals: Float[Tensor, "*#batch 3"]) -> Float[Tensor, "*batch 3"]:
