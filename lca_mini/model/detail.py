@@ -55,7 +55,7 @@ class Detail(nn.Module):
         self.read = nn.Sequential(nn.Linear(3 * per_anchor + len(HEIGHTS) + 7, HIDDEN), nn.SiLU())
         self.score = nn.Linear(HIDDEN, 1)
         self.inform = nn.Linear(3 * per_anchor + 3 + 2 * len(HEIGHTS) + HIDDEN, width)
-        self.lit = nn.Linear(3 * LIGHT_TERMS, width, bias=False)
+        self.lit = nn.utils.skip_init(nn.Linear, 3 * LIGHT_TERMS, width, bias=False)  # zero, below; draws nothing
         self.gate = nn.Linear(width, per_anchor)
         for layer, bias in ((self.score, 0.0), (self.inform, 0.0), (self.gate, -2.0)):
             nn.init.zeros_(layer.weight)
