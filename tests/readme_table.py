@@ -56,7 +56,7 @@ def claims() -> str:
         ours = ", ".join(f"{c['difference']:+.1f} dB {c['split'][5:]} (**{c['verdict']}**)" for c in found) or MISSING
         if found:
             stored = files[f"{name}_{size}"]
-            ours += f"; {size}, {stored['budget']['people_seen']:,} people seen a row" + ", an earlier plan" * ("note" in stored)
+            ours += f"; {size}, {stored['budget']['people_seen']:,} people seen a row" + ", an earlier version" * ("note" in stored)
         rows.append((words, paper, ours, notebook, f"experiment {name}"))
     rows += [
         ("stylised people come out too", "shown, without a figure",

@@ -21,7 +21,7 @@ from lca_mini.capture.motion import Motion, random_frames
 from lca_mini.capture.rasterizer import rasterize
 from lca_mini.capture.rigs import look_at
 from lca_mini.capture.shading import random_lights
-from lca_mini.data.real.take import axis_angle
+from lca_mini.body.lbs import axis_angle
 from lca_mini.people import grow
 from lca_mini.types import Cameras, Sample
 

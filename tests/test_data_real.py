@@ -15,7 +15,8 @@ from real_fixtures import CAMERAS, FRAMES, WRITERS, overlap, scene
 from lca_mini.body import load_body, posed_vertices
 from lca_mini.data.real import read_easymocap, read_goliath, read_neuman, read_plain, sample_of
 from lca_mini.data.real.easymocap import read_result
-from lca_mini.data.real.take import axis_angle, read_pair, undistort
+from lca_mini.body.lbs import axis_angle
+from lca_mini.data.real.take import read_pair, undistort
 from lca_mini.people.splits import split_of
 from lca_mini.types import Sample
 

@@ -6,6 +6,7 @@ Part of the paper: "skinning" in PAPER.md. What differs: nothing that is known.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from functools import lru_cache
 
@@ -153,6 +154,34 @@ def matrix_to_quaternion(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "
     ).unflatten(-1, (4, 4))
     best = squares.argmax(-1)[..., None, None].expand(*squares.shape[:-1], 1, 4)
     return F.normalize(rows.gather(-2, best)[..., 0, :], dim=-1)
+
+
+def axis_angle(quats: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 3"]:
+    """Rotation vectors of at most pi, radians."""
+    quats = torch.where(quats[..., :1] < 0, -quats, quats)
+    sine = quats[..., 1:].norm(dim=-1, keepdim=True)
+    angle = 2 * torch.atan2(sine, quats[..., :1])
+    return quats[..., 1:] * torch.where(sine > 1e-7, angle / sine.clamp(min=1e-7), 2.0)
+
+
+def quaternions(axis_angles: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 4"]:
+    """The inverse of `axis_angle`, wxyz."""
+    angle = axis_angles.norm(dim=-1, keepdim=True)
+    return torch.cat([(angle / 2).cos(), axis_angles * torch.sinc(angle / (2 * math.pi)) / 2], -1)
+
+
+def reframe(
+    pose: Float[Tensor, "*batch T 55 3"], transl: Float[Tensor, "*batch T 3"], root: Float[Tensor, "*#batch 3"],
+    turn: Float[Tensor, "*batch 3 3"],
+) -> tuple[Float[Tensor, "*batch T 55 3"], Float[Tensor, "*batch T 3"]]:
+    """Pose and translation in a world that was turned: x' = turn x.
+
+    Args:
+        root: the pelvis of the rest body, about which SMPL-X turns.
+    """
+    quats = quaternion_product(matrix_to_quaternion(turn)[..., None, :], quaternions(pose[..., 0, :]))
+    turned = torch.cat([axis_angle(quats)[..., None, :], pose[..., 1:, :]], -2)
+    return turned, (transl + root[..., None, :]) @ turn.mT - root[..., None, :]
 
 
 def skin_gaussians(

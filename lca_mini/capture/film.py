@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from lca_mini.body import load_body, rest_joints
+from lca_mini.body import rest_joints
 from lca_mini.capture.chance import uniforms
 from lca_mini.capture.constants import constant
 from lca_mini.capture.motion import Motion, random_frames
@@ -28,7 +28,7 @@ from lca_mini.capture.stage import set_stage, shoot, surface_cells
 from lca_mini.capture.styles import style_of
 from lca_mini.capture.takes import Studio, studio_light, studio_moments
 from lca_mini.capture.wild import Tracker, Wild, as_the_phone_sees, occlude, photograph, tracked
-from lca_mini.people.crowd import Crowd, grow, posed
+from lca_mini.people.crowd import Crowd, body_on, grow, posed
 from lca_mini.people.wardrobe import SHOES, SKIN, TAIL, wardrobe
 from lca_mini.types import Cameras, Sample, join
 
@@ -182,7 +182,7 @@ def _sample(
     if kind == "wild":
         if tracker is not None:
             motion, betas, cameras = tracked(seeds, motion, betas, cameras, tracker)
-        root = rest_joints(load_body().to(device), betas, None)[:, 0]
+        root = rest_joints(body_on(str(device)), betas, None)[:, 0]
         pose, transl, turned, near = as_the_phone_sees(motion.pose, motion.transl, root, viewmats, cameras.viewmats, near)
         motion, cameras = replace(motion, pose=pose, transl=transl), replace(cameras, viewmats=turned)
     return Sample(

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from lca_mini.body.lbs import quaternion_product
+from lca_mini.body.lbs import axis_angle, quaternion_product, quaternions
 from lca_mini.body.names import ACTIONS, JOINTS
 from lca_mini.capture.chance import normals, uniforms
 from lca_mini.capture.constants import constant
@@ -238,20 +238,6 @@ def euler_quaternions(angles: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batc
     y = torch.stack([c[..., 1], zero, s[..., 1], zero], -1)
     z = torch.stack([c[..., 2], zero, zero, s[..., 2]], -1)
     return quaternion_product(z, quaternion_product(y, x))
-
-
-def axis_angle(quats: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 3"]:
-    """Rotation vectors of at most pi, radians."""
-    quats = torch.where(quats[..., :1] < 0, -quats, quats)
-    sine = quats[..., 1:].norm(dim=-1, keepdim=True)
-    angle = 2 * torch.atan2(sine, quats[..., :1])
-    return quats[..., 1:] * torch.where(sine > 1e-7, angle / sine.clamp(min=1e-7), 2.0)
-
-
-def quaternions(axis_angles: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 4"]:
-    """The inverse of `axis_angle`, wxyz."""
-    angle = axis_angles.norm(dim=-1, keepdim=True)
-    return torch.cat([(angle / 2).cos(), axis_angles * torch.sinc(angle / (2 * math.pi)) / 2], -1)
 
 
 def slerp(

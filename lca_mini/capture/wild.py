@@ -17,10 +17,11 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from lca_mini.body.lbs import axis_angle, quaternion_product, quaternions, reframe, rotation_matrices
 from lca_mini.capture.chance import normals, uniforms
 from lca_mini.capture.constants import constant
 from lca_mini.capture.jpeg import jpeg
-from lca_mini.capture.motion import Motion, axis_angle, quaternion_product, quaternions
+from lca_mini.capture.motion import Motion
 from lca_mini.capture.shading import Plate, linear_to_srgb
 from lca_mini.types import Cameras
 
@@ -113,16 +114,11 @@ def as_the_phone_sees(
     Returns: pose, translation and the others.
     """
     ahead = viewmats[:, :, 2, :3].mean(1)
-    half = torch.atan2(-ahead[:, 0], -ahead[:, 2]) / 2
-    zero = torch.zeros_like(half)
-    back = torch.stack([half.cos(), zero, -half.sin(), zero], -1)[:, None]  # quaternion
-    turned = axis_angle(quaternion_product(back, quaternions(pose[:, :, 0])))
-    c, s = (2 * half).cos(), (2 * half).sin()
-    turn = torch.stack([c, zero, -s, zero, zero + 1, zero, s, zero, c], -1).unflatten(-1, (3, 3))
-    world = torch.eye(4, device=turn.device).repeat(len(turn), 1, 1)
-    world[:, :3, :3] = turn.mT
-    moved = (transl + root[:, None]) @ turn.mT - root[:, None]
-    return torch.cat([turned[:, :, None], pose[:, :, 1:]], 2), moved, *(each @ world[:, None, None] for each in others)
+    azimuth = torch.atan2(-ahead[:, 0], -ahead[:, 2])
+    turn = rotation_matrices(torch.stack([0 * azimuth, -azimuth, 0 * azimuth], -1))
+    back = torch.eye(4, device=turn.device).repeat(len(turn), 1, 1)
+    back[:, :3, :3] = turn.mT
+    return *reframe(pose, transl, root, turn), *(each @ back[:, None, None] for each in others)
 
 
 def occlude(

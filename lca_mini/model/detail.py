@@ -36,11 +36,9 @@ Kind = tuple[Float[Tensor, "B S 3 _h _w"], Float[Tensor, "B S 5 _u _v"], Seen]
 
 @dataclass(frozen=True)
 class Gathered(Movable):
-    """What the first look leaves for the second. scores: of R = 2 S pictures. facing: 1 head on, -1 from behind.
-    normals: of the anchors, camera axes."""
+    """What the first look leaves for the second. scores: of R = 2 S pictures. normals: of the anchors, camera axes."""
 
     scores: Float[Tensor, "B R M"]
-    facing: Float[Tensor, "B R M"]
     normals: Float[Tensor, "B R M 3"]
     light: LightSeen
 
@@ -76,8 +74,7 @@ class Detail(nn.Module):
         colors, facts, distance, cover, weight, turned = joined(
             anchor_facts(*kind, places, normals, float(i)) for i, kind in enumerate(kinds)
         )
-        facing = facts[..., 3]
-        visible = visibility(distance, cover[..., 0], facing)
+        visible = visibility(distance, cover[..., 0], turned[..., 2])
         hidden = self.read(torch.cat([2 * colors - 1, cover, facts], dim=-1))
         scores = self.score(hidden)[..., 0]
         if image_mask is not None:
@@ -91,8 +88,8 @@ class Detail(nn.Module):
         about = [trust * (2 * pool(colors) - 1), trust, pool(distance[..., None] / NEAR), pool(0.3 / facts[..., 4:5].exp()),
                  (share * cover).sum(1), hull, pool(hidden)]  # fmt: skip
         light = light_seen(colors.unflatten(-1, (-1, 3)).mean(-2), turned, visible * weight, self.patches)
-        lit = self.lit((light.belief[:, None, None] * light.light).flatten(1))[:, None]
-        return self.inform(torch.cat(about, dim=-1)) + lit, Gathered(scores, facing, turned, light)
+        lit = self.lit(light.believed)[:, None]
+        return self.inform(torch.cat(about, dim=-1)) + lit, Gathered(scores, turned, light)
 
     def paint(
         self, kinds: tuple[Kind, ...], places: Float[Tensor, "B M G 3"], gathered: Gathered,
@@ -106,7 +103,7 @@ class Detail(nn.Module):
         """
         colors, distance, cover = joined(gaussian_facts(*kind, places.detach()) for kind in kinds)
         colors = colors / shade_factor(light[:, None], gathered.normals)[..., None, :]
-        visible = visibility(distance, cover, gathered.facing[..., None])
+        visible = visibility(distance, cover, gathered.normals[..., 2, None])
         belief = (gathered.scores[..., None] + (visible + 1e-6).log()).softmax(dim=1)
         trust = (belief * visible).sum(1)
         return (belief[..., None] * colors).sum(1), torch.sigmoid(self.gate(fused_tokens)) * trust
@@ -146,13 +143,13 @@ def anchor_facts(
     at = seen_at(affine, points)[..., None, :]
     away = sample(maps[:, :, :3], at)[..., 0, :] - points
     distance = torch.where(inside(at)[..., 0], away.norm(dim=-1), 1.0)
-    forward, size = look(affine)
-    facing = -(forward * normals).sum(-1)
+    size, turned = look(affine)[1], camera_normals(affine, normals)
+    facing = turned[..., 2]  # 1 head on, -1 from behind
     facts = torch.cat([(away / NEAR).clamp(-3, 3), torch.stack(
         [facing, size.clamp(min=1e-3).log(), torch.log1p(seen.evidence) / 3, torch.full_like(facing, kind)], dim=-1)],
         dim=-1)  # fmt: skip
     weight = seen.evidence / (seen.evidence + ENOUGH)
-    return colors.flatten(-2), facts, distance, cover, weight, camera_normals(affine, normals)
+    return colors.flatten(-2), facts, distance, cover, weight, turned
 
 
 @torch.no_grad()

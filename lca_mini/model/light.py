@@ -40,6 +40,11 @@ class LightSeen(Movable):
     light: Float[Tensor, "B 8 3"]
     belief: Float[Tensor, "B"]
 
+    @property
+    def believed(self) -> Float[Tensor, "B 24"]:
+        """Its numbers, as far as they are believed."""
+        return self.belief[:, None] * self.light.flatten(1)
+
 
 class LightHead(nn.Module):
     """A person's light, in the world and in the pictures, from the mean of the fused tokens and the light that was seen."""
@@ -57,11 +62,10 @@ class LightHead(nn.Module):
     def forward(self, token: Float[Tensor, "B D"], seen: LightSeen) -> tuple[Float[Tensor, "B 8 3"], Float[Tensor, "B 8 3"]]:
         """Of each term of `light_basis`, what it adds to the factors of red, green and blue: in the world, and in the
         pictures (camera axes). Before training what was seen, as far as it is believed."""
-        believed = seen.belief[:, None, None]
-        hidden = nn.functional.silu(self.head[0](token) + self.told((believed * seen.light).flatten(1)))
+        hidden = nn.functional.silu(self.head[0](token) + self.told(seen.believed))
         if_seen, if_not = self.head[-1](hidden).unflatten(-1, (2, 2, LIGHT_TERMS, 3)).unbind(1)
         if_seen = if_seen + self.trust(hidden)[..., None, None] * seen.light[:, None]
-        return torch.lerp(if_not, if_seen, believed[:, None]).unbind(1)
+        return torch.lerp(if_not, if_seen, seen.belief[:, None, None, None]).unbind(1)
 
 
 def no_light(people: int, device: torch.device) -> LightSeen:

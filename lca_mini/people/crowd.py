@@ -65,7 +65,7 @@ def posed(
 ) -> Float[Tensor, "B F N 3"]:  # fmt: skip
     """Vertices in the world: facial actions and folds first, then the skeleton, as the body itself moves; then skirts
     and hair hang down from it. swing: of `sway.hang`."""
-    body, mesh, creased = _body(str(pose.device)), wardrobe(str(pose.device)), folds(str(pose.device))
+    body, mesh, creased = body_on(str(pose.device)), wardrobe(str(pose.device)), folds(str(pose.device))
     points = crowd.rest[:, None].expand(*pose.shape[:2], -1, -1).clone()
     points[:, :, mesh.moving] += (actions @ mesh.exprdirs.flatten(0, 1).T).unflatten(-1, (-1, 3))
     bends = (drives(pose) @ creased.fields.flatten(1)).unflatten(-1, (-1, 3))
@@ -77,7 +77,8 @@ def posed(
 
 
 @lru_cache(maxsize=8)
-def _body(device: str) -> Body:
+def body_on(device: str) -> Body:
+    """The library's body, kept on each device."""
     return load_body().to(device)
 
 

@@ -26,7 +26,8 @@ import torch
 from torch import Tensor
 
 from lca_mini.body import ACTIONS, JOINTS
-from lca_mini.capture.motion import Motion, axis_angle
+from lca_mini.body.lbs import axis_angle
+from lca_mini.capture.motion import Motion
 from lca_mini.export import whole_file
 from lca_mini.tracks.smplx_files import y_up
 from lca_mini.tracks.track import Track, even_times

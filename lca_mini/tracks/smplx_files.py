@@ -23,8 +23,8 @@ import torch
 from torch import Tensor
 
 from lca_mini.body import ACTIONS, JOINTS, eye_gaze, rotation_matrices
-from lca_mini.body.lbs import quaternion_product
-from lca_mini.capture.motion import Motion, axis_angle, quaternions
+from lca_mini.body.lbs import axis_angle, quaternion_product, quaternions
+from lca_mini.capture.motion import Motion
 from lca_mini.tracks.track import Track, even_times
 
 FIELDS = {

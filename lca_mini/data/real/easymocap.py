@@ -28,7 +28,8 @@ import torch
 from torch import Tensor
 
 from lca_mini.body import Body, rest_joints, rotation_matrices
-from lca_mini.data.real.take import Take, reframe, turn_about_x
+from lca_mini.body.lbs import reframe
+from lca_mini.data.real.take import Take, turn_about_x
 
 PICTURES = (".jpg", ".jpeg", ".png")
 RESULTS = ("output/smplx", "output-smplx/smplx", "smplx")

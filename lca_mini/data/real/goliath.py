@@ -25,7 +25,8 @@ import torch
 from torch import Tensor
 
 from lca_mini.body import JOINTS, Body, rest_joints
-from lca_mini.data.real.take import Take, open_stored, read_arrays, reframe, turn_about_x
+from lca_mini.body.lbs import reframe
+from lca_mini.data.real.take import Take, open_stored, read_arrays, turn_about_x
 
 ROWS = 4096  # of the pictures that K is of
 NEAR, FAR = 0.5, 10.0  # metres between a camera and the person, along its view, in a dome 5.5 m wide

@@ -22,7 +22,8 @@ from pathlib import Path
 import torch
 
 from lca_mini.body import Body, rest_joints
-from lca_mini.data.real.take import Take, reframe, turn_about_x
+from lca_mini.body.lbs import reframe
+from lca_mini.data.real.take import Take, turn_about_x
 
 PARTS = {"root_pose": 1, "body_pose": 21, "jaw_pose": 1, "leye_pose": 1, "reye_pose": 1, "lhand_pose": 15,
          "rhand_pose": 15}  # fmt: skip

@@ -25,7 +25,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lca_mini.body import ACTIONS, Body, bone_transforms, rest_joints, rotation_matrices
-from lca_mini.body.lbs import matrix_to_quaternion, quaternion_product
 from lca_mini.capture.chance import uniforms
 from lca_mini.capture.rigs import crop_camera, project, relative_box
 from lca_mini.data.photos import crop, open_picture, square_round, to_tensor
@@ -193,27 +192,6 @@ def head_points(
     points = body.template[mostly] + body.shapedirs[mostly] @ betas
     turn = bone_transforms(pose, rest_joints(body, betas), body.parents)[HEAD]
     return points @ turn[:3, :3].T + turn[:3, 3] + transl
-
-
-def reframe(
-    pose: Float[Tensor, "N 55 3"], transl: Float[Tensor, "N 3"], root: Float[Tensor, "3"], turn: Float[Tensor, "3 3"]
-) -> tuple[Float[Tensor, "N 55 3"], Float[Tensor, "N 3"]]:
-    """Pose and translation in a world that was turned: x' = turn x.
-
-    Args:
-        root: the pelvis of the rest body, about which SMPL-X turns.
-    """
-    quats = quaternion_product(matrix_to_quaternion(turn), matrix_to_quaternion(rotation_matrices(pose[:, 0])))
-    turned = torch.cat([axis_angle(quats)[:, None], pose[:, 1:]], 1)
-    return turned, (transl + root) @ turn.T - root
-
-
-def axis_angle(quats: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 3"]:
-    """Of unit quaternions, wxyz; the shorter way round."""
-    quats = torch.where(quats[..., :1] < 0, -quats, quats)
-    sine = quats[..., 1:].norm(dim=-1, keepdim=True)
-    angle = 2 * torch.atan2(sine, quats[..., :1])
-    return quats[..., 1:] * torch.where(sine > 1e-7, angle / sine.clamp(min=1e-7), torch.full_like(sine, 2))
 
 
 def gaze_of(eyes: Float[Tensor, "*batch 2 3"]) -> Float[Tensor, "*batch 4"]:
