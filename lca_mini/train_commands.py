@@ -1,4 +1,4 @@
-"""`lca-mini train` and `train-reader`: the command line of training.
+"""`lca-mini train`, `train-reader` and `train-finder`: the command line of training.
 
 Enters: options. Leaves: folders of weights and logs, a line of JSON. No part of the paper.
 """
@@ -150,4 +150,49 @@ def train_reader(
     print(json.dumps(train_reading(settings)), flush=True)
 
 
-COMMANDS = {"train": train, "train-reader": train_reader}
+def train_finder(
+    out: Path,
+    init: str | None = None,
+    preset: Literal["nano", "mini", "paper"] = "mini",
+    minutes: float = 0.0,
+    films: int = 0,
+    people: int = 32,
+    references: int = 8,
+    echo: int = 3,
+    pool: int = 20_000,
+    first: int = 0,
+    lr: float = 1e-3,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    seed: int = 0,
+    shard_megabytes: float = 0.0,
+) -> None:
+    """Teach the surface finder alone which point of the body each 4 pixels show, before `train`. The last line is JSON.
+
+    `lca-mini train-finder --minutes 5 --out runs/finder`, then `lca-mini train pretrain --init runs/finder ...`.
+
+    Args:
+        out: Folder for weights, log and summary.
+        init: Weights to begin with: a name, a .safetensors file or a folder; left out: random ones.
+        preset: Size of the model, where there is no --init.
+        minutes: Time to take; 0 for no limit (then give --films).
+        films: How often to film; 0 for no limit (then give --minutes).
+        people: Filmed together, in the studio and in the wild by turns.
+        references: Pictures of each of them, with a face crop each.
+        echo: How often a picture is met on average, each time altered differently.
+        pool: Pictures of each world and kind that steps draw from; 0.3 MB for a body and a face at 256 pixels.
+        first: How many people to pass over, since another run has seen them.
+        lr: Peak learning rate.
+        device: Where to compute.
+        seed: Of weights and alterations.
+        shard_megabytes: Size of the files that weights are split into; 0 for one file.
+    """
+    from lca_mini.training import FindingSettings, train_finding
+
+    settings = FindingSettings(
+        out=str(out), init=init, preset=preset, minutes=minutes, films=films, people=people, references=references,
+        echo=echo, pool=pool, first=first, lr=lr, device=device, seed=seed, shard_megabytes=shard_megabytes,
+    )  # fmt: skip
+    print(json.dumps(train_finding(settings)), flush=True)
+
+
+COMMANDS = {"train": train, "train-reader": train_reader, "train-finder": train_finder}

@@ -1,4 +1,4 @@
-"""The expression encoder by itself."""
+"""The expression encoder and the surface finder, each by itself."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ import torch
 
 from lca_mini.capture.takes import Studio
 from lca_mini.cli import main
+from lca_mini.config import preset
 from lca_mini.data.people import cast_of, film_with
 from lca_mini.model import load
-from lca_mini.training import ReadingSettings, train_reading
-from lca_mini.training.reading import Pool, altered
+from lca_mini.model.surface import surface_loss
+from lca_mini.training import FindingSettings, ReadingSettings, train_finding, train_reading
+from lca_mini.training.alone import Pool, altered
+from lca_mini.training.loop import random_model
+from lca_mini.training.finding import unweighed, weighed
 
 
 def test_the_encoder_alone_learns(tmp_path: Path) -> None:
@@ -21,7 +25,7 @@ def test_the_encoder_alone_learns(tmp_path: Path) -> None:
         out=str(tmp_path / "a"), preset="nano", films=1, people=3, close_ups=6, echo=400, lr=2e-3, device="cpu"
     )
     made = train_reading(settings)
-    assert made["films"] == 1 and made["close_ups"] == 18 and set(made["loss"]) == {"studio"}
+    assert made["films"] == 1 and made["pictures"] == 18 and set(made["loss"]) == {"studio"}
     film = film_with(1, 6, 16, 64, "cpu", studio=Studio(routines=0.3))
     sample = film(cast_of("train")(torch.arange(3)), "studio")
     with torch.no_grad():
@@ -55,14 +59,48 @@ def test_a_pool_keeps_the_latest_with_their_actions() -> None:
 def test_alterations_keep_a_face_where_it_is() -> None:
     faces = torch.zeros(64, 3, 32, 32)
     faces[..., 12:20, 12:20] = 0.7
-    seen = altered(faces, torch.Generator().manual_seed(0))
+    (seen,) = altered(faces, torch.Generator().manual_seed(0))
     assert not torch.equal(seen[0], seen[1]) and seen.amin() >= 0 and seen.amax() <= 1
     assert (seen[..., 14:18, 14:18].mean() - 0.7).abs() < 0.06 and seen[..., :4, :].amax() == 0
+
+
+def test_the_finder_alone_learns(tmp_path: Path) -> None:
+    settings = FindingSettings(
+        out=str(tmp_path / "a"), preset="nano", films=2, people=2, references=2, echo=400, lr=2e-3, device="cpu"
+    )
+    made = train_finding(settings)
+    assert made["stage"] == "finding" and made["pictures"] == 16 and set(made["loss"]) == {"studio", "wild"}
+    new, taught = random_model(preset("nano"), 0), load(tmp_path / "a")
+    config = new.config
+    film = film_with(2, 1, config.image_size, config.face_size, "cpu", studio=Studio(routines=0.3))
+    sample = film(cast_of("train")(torch.arange(2)), "studio")
+    with torch.no_grad():
+        before, after = (float(surface_loss(model.surface_finder(sample.images), sample.surface)[0]) for model in (new, taught))
+    assert after < 0.8 * before, "pictures that were met hundreds of times must be known better"
+    train_finding(FindingSettings(out=str(tmp_path / "b"), init=str(tmp_path / "a"), films=1, people=1, references=1, echo=1,
+                                  device="cpu"))  # fmt: skip
+    one, two = (load(tmp_path / name).state_dict() for name in "ab")
+    assert {name.split(".")[0] for name in one if not torch.equal(one[name], two[name])} == {"surface_finder"}
+
+
+def test_places_are_turned_with_their_picture() -> None:
+    y, x = torch.meshgrid(torch.arange(32.0), torch.arange(32.0), indexing="ij")
+    inside = ((x - 16).square() + (y - 16).square() < 100).float()
+    picture = torch.stack([x, y, 0 * x]) / 32 * inside
+    surface = torch.stack([x / 32, y / 32, 0 * x, torch.ones_like(x)]) * inside
+    seen, turned = altered(picture.expand(16, -1, -1, -1), torch.Generator().manual_seed(0), weighed(surface.expand(16, -1, -1, -1)))
+    places = unweighed(turned)
+    sure = places[:, 3] > 0.99
+    gain = seen[:, :2].mean((1, 2, 3)) / (places[:, :2] * places[:, 3:]).mean((1, 2, 3))
+    wrong = (seen[:, :2] / gain[:, None, None, None] - places[:, :2]).abs().amax(1)
+    assert wrong[sure].max() < 0.08 and (places[:, :3] - surface[:3]).abs().amax() > 0.1
 
 
 def test_bad_settings_are_refused_in_a_sentence(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["train-reader", "--out", str(tmp_path)]) == 2
     assert "give films, minutes, or both" in capsys.readouterr().err
+    assert main(["train-finder", "--out", str(tmp_path), "--films", "1", "--references", "17"]) == 2
+    assert "references is 17" in capsys.readouterr().err
     (tmp_path / "file").write_text("")
     for out, words in ((tmp_path / "file", "cannot be made"), (tmp_path, "holds a run already")):
         (tmp_path / "summary.json").write_text("{}")

@@ -1,0 +1,198 @@
+"""One part of the model by itself, on pictures alone: what `reading` and `finding` share.
+
+Enters: what the part learns from (`Lesson`), and how long. Leaves: the model with that part trained, all else as it was. No
+part of the paper, where everything learns together, for far longer: a step of the whole model shows the part few pictures
+of a person; here it sees many times as many in the same time, in both worlds, each more than once, altered. Steps draw from
+all that was filmed lately. (From one film after the other nothing was learned: in 768 faces of 64 people, who it is tells
+more of the actions than the face does.)
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Callable, Protocol, Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lca_mini.config import check_ranges, preset
+from lca_mini.data.people import cast_of
+from lca_mini.device import choose_device, commit, device_name
+from lca_mini.model import LCA, load, save_checkpoint
+from lca_mini.training.folder import made_folder, write_summary
+from lca_mini.training.loop import agree, flag_of_signal, random_model
+from lca_mini.training.optim import rate_factor, share_done
+
+WORLDS = ("studio", "wild")
+
+
+@dataclass(frozen=True)
+class AloneSettings:
+    """out: folder. init: weights to begin with; None for random ones of `preset`. people: filmed together. echo: how often a
+    picture is met on average, altered differently. pool: pictures of each world and process that steps draw from. first:
+    people of the training split to pass over."""
+
+    out: str
+    init: str | None = None
+    preset: str = "mini"
+    minutes: float = 0.0
+    films: int = 0
+    people: int = 64
+    echo: int = 3
+    pool: int = 40_000
+    first: int = 0
+    lr: float = 1e-3
+    device: str = "auto"
+    seed: int = 0
+    shard_megabytes: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Raises: ValueError, one sentence, for settings that cannot be run."""
+        check_ranges(self, {"minutes": (0, 1e6), "films": (0, math.inf), "people": (1, 4096), "echo": (1, 1000), "pool": (1, 1e7),
+                            "lr": (0, 1), "seed": (0, 2**31), "shard_megabytes": (0, math.inf)})  # fmt: skip
+        preset(self.preset)
+        if not self.minutes and not self.films:
+            raise ValueError("a run needs an end: give films, minutes, or both")
+
+
+class Lesson(Protocol):
+    """What a part learns from. stage: its name. batch: pictures a step."""
+
+    stage: str
+    batch: int
+
+    def part(self, model: LCA) -> nn.Module:
+        """What learns."""
+
+    def film(self, seeds: Int[Tensor, "B"], world: str) -> int:
+        """Film people and keep what is needed of it. Returns: how many pictures."""
+
+    def loss(self, part: nn.Module, world: str, generator: torch.Generator) -> Float[Tensor, ""]:
+        """Of one step."""
+
+
+def train_alone(settings: AloneSettings, lesson_of: Callable[[LCA], Lesson]) -> dict[str, Any]:
+    """Train one part, and write `model.safetensors`, `log.jsonl` and `summary.json`.
+
+    Returns: the summary. loss: of each world, mean over the last films.
+    Raises: ValueError before any work for weights that cannot be had, or a folder that cannot be written to.
+    """
+    from accelerate import Accelerator
+    from tqdm.auto import tqdm
+
+    on_cpu = choose_device(settings.device) == "cpu"
+    accelerator = Accelerator(mixed_precision="no" if on_cpu else "bf16", cpu=on_cpu)
+    device, rank, ranks = accelerator.device, accelerator.process_index, accelerator.num_processes
+    out, init = new_folder(settings.out), settings.init
+    model = load(init, trainable=True) if init else random_model(preset(settings.preset), settings.seed)
+    model = model.train().to(device)
+    lesson = lesson_of(model)
+    part = lesson.part(model)
+    optimizer = torch.optim.AdamW(part.parameters(), settings.lr, weight_decay=0.01)
+    learner, wrapped = accelerator.prepare(part.train(), optimizer)
+    cast = cast_of("train", first=settings.first)
+    generator = torch.Generator(device).manual_seed(settings.seed + rank)
+    begun, films, pictures, stopped, lines = time.monotonic(), 0, 0, "finished", []
+    losses: dict[str, list[Tensor]] = {world: [] for world in WORLDS}
+    last: dict[str, float] = {}
+    bar = tqdm(total=settings.films or None, desc=lesson.stage, disable=not accelerator.is_main_process)
+    with flag_of_signal() as asked, bar:
+        while True:
+            here = share_done((films, settings.films), ((time.monotonic() - begun) / 60, settings.minutes))
+            progress, ended = agree(here, asked.is_set(), ranks, device)
+            if progress >= 1 or ended:
+                stopped = "signal" if ended else stopped
+                break
+            world = WORLDS[films % 2]
+            filmed = lesson.film(cast((films * ranks + rank) * settings.people + torch.arange(settings.people)), world)
+            pictures += filmed * ranks
+            steps = max(1, settings.echo * filmed // lesson.batch)
+            for step in range(steps):
+                within = step / steps / settings.films if settings.films else 0.0
+                for group in wrapped.param_groups:
+                    group["lr"] = settings.lr * rate_factor(progress + within, 0.03, "cosine")
+                loss = lesson.loss(learner, world, generator)
+                wrapped.zero_grad()
+                accelerator.backward(loss)
+                accelerator.clip_grad_norm_(part.parameters(), 1.0)
+                wrapped.step()
+                losses[world].append(loss.detach())
+            films += 1
+            bar.update()
+            if films % 20 == 0 or films == settings.films:
+                last = means(losses)
+                lines.append({"films": films, "seconds": round(time.monotonic() - begun, 2)} | last)
+                bar.set_postfix(last)
+    summary = {"stage": lesson.stage, "stopped": stopped, "seconds": round(time.monotonic() - begun, 2), "films": films,
+               "pictures": pictures, "loss": last or means(losses), "commit": commit(), "device": device_name(device.type),
+               "processes": ranks, "settings": asdict(settings)}  # fmt: skip
+    part.eval()
+    if accelerator.is_main_process:
+        (out / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        most = int(settings.shard_megabytes * 1e6) or None
+        summary["weights"] = [str(f) for f in save_checkpoint(model, out / "model.safetensors", summary, shard_bytes=most)]
+        write_summary(out, summary)
+    accelerator.wait_for_everyone()
+    return summary
+
+
+def new_folder(name: str) -> Path:
+    """Made where it is not there. Raises: ValueError where it cannot be, or holds a run."""
+    out = made_folder(name)
+    if (out / "summary.json").exists():
+        raise ValueError(f"the folder {name!r} holds a run already; choose another one")
+    return out
+
+
+class Pool:
+    """The latest pictures of one world, 8 bits a channel, each with what is known of it, where they were filmed."""
+
+    def __init__(self, most: int) -> None:
+        self.most, self.seen = most, 0
+        self.pictures: Tensor | None = None
+        self.known: Tensor | None = None
+
+    def add(self, pictures: Float[Tensor, "n 3 h w"], known: Float[Tensor, "n *k"]) -> None:
+        """Over the oldest where there is no room."""
+        pictures = (255 * pictures).round().byte()
+        if self.pictures is None or self.known is None:
+            self.pictures, self.known = (t.new_empty(self.most, *t.shape[1:]) for t in (pictures, known))
+        at = (self.seen + torch.arange(len(pictures), device=pictures.device)) % self.most
+        self.pictures[at], self.known[at] = pictures, known
+        self.seen += len(pictures)
+
+    def draw(self, count: int, generator: torch.Generator) -> tuple[Float[Tensor, "n 3 h w"], Float[Tensor, "n *k"]]:
+        """`count` of them at random, fewer where there are fewer."""
+        there = min(self.seen, self.most)
+        some = torch.randint(there, (min(count, there),), generator=generator, device=generator.device)
+        return self.pictures[some].float() / 255, self.known[some]
+
+
+def means(losses: dict[str, list[Tensor]]) -> dict[str, float]:
+    """Of each world, and forgotten."""
+    found = {world: round(float(torch.stack(values).mean()), 4) for world, values in losses.items() if values}
+    for values in losses.values():
+        values.clear()
+    return found
+
+
+def altered(pictures: Float[Tensor, "n 3 h w"], generator: torch.Generator, *turned: Float[Tensor, "n k _h _w"]) -> Sequence[Tensor]:
+    """Each picture turned by up to 8 degrees, shifted and scaled by some percent, dimmed or tinted; and others, of any size,
+    turned with it, zero beyond their edges."""
+    u = 2 * torch.rand(len(pictures), 8, device=pictures.device, generator=generator) - 1
+    angle, scale = math.radians(8) * u[:, 0], 1 + 0.1 * u[:, 1]
+    cos, sin = scale * angle.cos(), scale * angle.sin()
+    affine = torch.stack([cos, -sin, 0.08 * u[:, 2], sin, cos, 0.08 * u[:, 3]], 1).unflatten(1, (2, 3))
+
+    def moved(values: Tensor, beyond: str) -> Tensor:
+        grid = F.affine_grid(affine, list(values.shape), align_corners=False)
+        return F.grid_sample(values, grid, padding_mode=beyond, align_corners=False)
+
+    gain = 1 + 0.2 * u[:, 4:5] + 0.06 * u[:, 5:8]
+    return (moved(pictures, "border") * gain[:, :, None, None]).clamp(0, 1), *(moved(each, "zeros") for each in turned)

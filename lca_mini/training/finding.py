@@ -1,0 +1,88 @@
+"""The surface finder by itself, on reference pictures alone (`alone` says why).
+
+Enters: weights, and how long. Leaves: the model with a `SurfaceFinder` that errs less. Whatever is looked up in pictures,
+patterns of clothes above all, is looked up where it says: with the truth for its maps, shirts that had been smeared show
+their stripes. No part of the paper, whose frozen Sapiens encoder comes with such knowledge.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from lca_mini.capture.takes import Studio
+from lca_mini.config import check_ranges
+from lca_mini.data.people import film_with
+from lca_mini.model import LCA
+from lca_mini.model.surface import surface_loss
+from lca_mini.training.alone import WORLDS, AloneSettings, Pool, altered, train_alone
+
+KINDS = ("body", "face")
+SURPRISE = 0.01  # weight of the expected errors' loss, as in the whole model
+
+
+@dataclass(frozen=True)
+class FindingSettings(AloneSettings):
+    """As there. references: of each person, with a face crop each; both together take 0.3 MB in the pool at 256 pixels."""
+
+    people: int = 32
+    pool: int = 20_000
+    references: int = 8
+
+    def __post_init__(self) -> None:
+        """As there."""
+        check_ranges(self, {"references": (1, 16)})
+        super().__post_init__()
+
+
+class Finding:
+    """Body images and face crops in turn, and which point of the body each of their cells shows."""
+
+    stage, batch = "finding", 128
+
+    def __init__(self, settings: FindingSettings, model: LCA) -> None:
+        config, device = model.config, model.anchors.points.device
+        self.filmed = film_with(settings.references, 1, config.image_size, config.face_size, device, studio=Studio(routines=0.3))
+        self.pools = {(world, kind): Pool(settings.pool) for world in WORLDS for kind in KINDS}
+        self.step = 0
+
+    def part(self, model: LCA) -> nn.Module:
+        """As in `Lesson`. Raises: ValueError for a model without one."""
+        if model.surface_finder is None:
+            raise ValueError("these weights have no surface finder, so that none can be trained; take ones that have")
+        return model.surface_finder
+
+    def film(self, seeds: Int[Tensor, "B"], world: str) -> int:
+        """As in `Lesson`."""
+        sample = self.filmed(seeds, world)
+        assert sample.surface is not None and sample.face_surface is not None
+        for kind, pictures, true in zip(KINDS, (sample.images, sample.face_images), (sample.surface, sample.face_surface)):
+            self.pools[world, kind].add(pictures.flatten(0, 1), weighed(true.flatten(0, 1)).half())
+        return 2 * sample.images.shape[:2].numel()
+
+    def loss(self, part: nn.Module, world: str, generator: torch.Generator) -> Float[Tensor, ""]:
+        """How far off places are, metres along the three axes, and a little for coverage and expected errors."""
+        pictures, true = self.pools[world, KINDS[self.step % 2]].draw(self.batch, generator)
+        self.step += 1
+        pictures, true = altered(pictures, generator, true.float())
+        wrong, surprise = surface_loss(part(pictures), unweighed(true))
+        return wrong + SURPRISE * surprise
+
+
+def weighed(surface: Float[Tensor, "n 4 h w"]) -> Float[Tensor, "n 4 h w"]:
+    """Places times coverage, so that a place may be mixed with none."""
+    return torch.cat([surface[:, :3] * surface[:, 3:], surface[:, 3:]], 1)
+
+
+def unweighed(surface: Float[Tensor, "n 4 h w"]) -> Float[Tensor, "n 4 h w"]:
+    """The inverse of `weighed`."""
+    return torch.cat([surface[:, :3] / surface[:, 3:].clamp(min=1e-3), surface[:, 3:].clamp(0, 1)], 1)
+
+
+def train_finding(settings: FindingSettings) -> dict[str, Any]:
+    """As `train_alone`, whose arguments, files and errors it has."""
+    return train_alone(settings, lambda model: Finding(settings, model))
