@@ -81,7 +81,8 @@ def main() -> None:
     for split in SPLITS:
         people, views = PROTOCOL[split]
         seeds = cast_of(split)(torch.arange(people)).split(AT_ONCE[device])
-        made = torch.cat([before_and_after(model, some, split.removeprefix("test-"), views) for some in tqdm(seeds, desc=split)], 1)
+        kind = split.removeprefix("test-")
+        made = torch.cat([before_and_after(model, some, kind, views) for some in tqdm(seeds, desc=split)], 1)
         results[split] = {"people": people, "views": views} | {
             name: {"psnr": round(float(values.mean()), 3), "psnr_95": [round(bound, 3) for bound in interval(values)],
                    "people_psnr": [round(float(value), 3) for value in values]}

@@ -14,7 +14,7 @@ import math
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Callable, Protocol, Sequence
+from typing import Any, Callable, Protocol
 
 import torch
 from jaxtyping import Float, Int
@@ -54,8 +54,8 @@ class AloneSettings:
 
     def __post_init__(self) -> None:
         """Raises: ValueError, one sentence, for settings that cannot be run."""
-        check_ranges(self, {"minutes": (0, 1e6), "films": (0, math.inf), "people": (1, 4096), "echo": (1, 1000), "pool": (1, 1e7),
-                            "lr": (0, 1), "seed": (0, 2**31), "shard_megabytes": (0, math.inf)})  # fmt: skip
+        check_ranges(self, {"minutes": (0, 1e6), "films": (0, math.inf), "people": (1, 4096), "echo": (1, 1000),
+                            "pool": (1, 1e7), "lr": (0, 1), "seed": (0, 2**31), "shard_megabytes": (0, math.inf)})  # fmt: skip
         preset(self.preset)
         if not self.minutes and not self.films:
             raise ValueError("a run needs an end: give films, minutes, or both")
@@ -182,17 +182,17 @@ def means(losses: dict[str, list[Tensor]]) -> dict[str, float]:
     return found
 
 
-def altered(pictures: Float[Tensor, "n 3 h w"], generator: torch.Generator, *turned: Float[Tensor, "n k _h _w"]) -> Sequence[Tensor]:
-    """Each picture turned by up to 8 degrees, shifted and scaled by some percent, dimmed or tinted; and others, of any size,
-    turned with it, zero beyond their edges."""
-    u = 2 * torch.rand(len(pictures), 8, device=pictures.device, generator=generator) - 1
-    angle, scale = math.radians(8) * u[:, 0], 1 + 0.1 * u[:, 1]
+def turned(
+    values: Float[Tensor, "n k h w"], by: Float[Tensor, "n 4"], beyond: str = "zeros"
+) -> Float[Tensor, "n k h w"]:
+    """Pictures, or maps of any size, turned by up to 8 degrees, scaled by up to 10 percent and shifted by up to 4 of their
+    sides.
+
+    Args:
+        by: how much of each, -1 to 1. beyond: what comes in from outside, as `grid_sample` names it.
+    """
+    angle, scale = math.radians(8) * by[:, 0], 1 + 0.1 * by[:, 1]
     cos, sin = scale * angle.cos(), scale * angle.sin()
-    affine = torch.stack([cos, -sin, 0.08 * u[:, 2], sin, cos, 0.08 * u[:, 3]], 1).unflatten(1, (2, 3))
-
-    def moved(values: Tensor, beyond: str) -> Tensor:
-        grid = F.affine_grid(affine, list(values.shape), align_corners=False)
-        return F.grid_sample(values, grid, padding_mode=beyond, align_corners=False)
-
-    gain = 1 + 0.2 * u[:, 4:5] + 0.06 * u[:, 5:8]
-    return (moved(pictures, "border") * gain[:, :, None, None]).clamp(0, 1), *(moved(each, "zeros") for each in turned)
+    affine = torch.stack([cos, -sin, 0.08 * by[:, 2], sin, cos, 0.08 * by[:, 3]], 1).unflatten(1, (2, 3))
+    grid = F.affine_grid(affine, list(values.shape), align_corners=False)
+    return F.grid_sample(values, grid, padding_mode=beyond, align_corners=False)

@@ -19,7 +19,7 @@ from lca_mini.config import check_ranges
 from lca_mini.data.people import film_with
 from lca_mini.model import LCA
 from lca_mini.model.surface import surface_loss
-from lca_mini.training.alone import WORLDS, AloneSettings, Pool, altered, train_alone
+from lca_mini.training.alone import WORLDS, AloneSettings, Pool, train_alone, turned
 
 KINDS = ("body", "face")
 SURPRISE = 0.01  # weight of the expected errors' loss, as in the whole model
@@ -46,7 +46,8 @@ class Finding:
 
     def __init__(self, settings: FindingSettings, model: LCA) -> None:
         config, device = model.config, model.anchors.points.device
-        self.filmed = film_with(settings.references, 1, config.image_size, config.face_size, device, studio=Studio(routines=0.3))
+        sizes = (config.image_size, config.face_size)
+        self.filmed = film_with(settings.references, 1, *sizes, device, studio=Studio(routines=0.3))
         self.pools = {(world, kind): Pool(settings.pool) for world in WORLDS for kind in KINDS}
         self.step = 0
 
@@ -68,8 +69,9 @@ class Finding:
         """How far off places are, metres along the three axes, and a little for coverage and expected errors."""
         pictures, true = self.pools[world, KINDS[self.step % 2]].draw(self.batch, generator)
         self.step += 1
-        pictures, true = altered(pictures, generator, true.float())
-        wrong, surprise = surface_loss(part(pictures), unweighed(true))
+        by = 2 * torch.rand(len(pictures), 4, device=pictures.device, generator=generator) - 1
+        pictures, true = 1 - turned(1 - pictures, by), unweighed(turned(true.float(), by))  # white stays white
+        wrong, surprise = surface_loss(part(pictures), true)
         return wrong + SURPRISE * surprise
 
 

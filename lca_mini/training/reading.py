@@ -17,7 +17,7 @@ from lca_mini.capture.takes import Studio
 from lca_mini.config import check_ranges
 from lca_mini.data.people import film_with
 from lca_mini.model import LCA
-from lca_mini.training.alone import WORLDS, AloneSettings, Pool, altered, train_alone
+from lca_mini.training.alone import WORLDS, AloneSettings, Pool, train_alone, turned
 from lca_mini.training.losses import reading_loss
 
 SMALL = 16  # pixels of the pictures that come along and are not looked at
@@ -59,8 +59,15 @@ class Reading:
     def loss(self, part: nn.Module, world: str, generator: torch.Generator) -> Float[Tensor, ""]:
         """The unexplained share of an action's variance, mean over actions."""
         faces, actions = self.pools[world].draw(self.batch, generator)
-        read = part(altered(faces, generator)[0])
+        read = part(altered(faces, generator))
         return reading_loss(read[:, None], actions[:, None], read.new_ones(len(read), 1, 1))
+
+
+def altered(faces: Float[Tensor, "n 3 h w"], generator: torch.Generator) -> Float[Tensor, "n 3 h w"]:
+    """Each face `turned`, and dimmed or tinted."""
+    u = 2 * torch.rand(len(faces), 8, device=faces.device, generator=generator) - 1
+    gain = 1 + 0.2 * u[:, 4:5] + 0.06 * u[:, 5:]
+    return (turned(faces, u[:, :4], "border") * gain[:, :, None, None]).clamp(0, 1)
 
 
 def train_reading(settings: ReadingSettings) -> dict[str, Any]:
