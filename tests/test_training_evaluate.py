@@ -27,7 +27,7 @@ def test_reports_are_complete_and_the_same_every_time():
     again, other = measure(model, batch=3)
     assert result.keys() == again.keys() and model.training
     for name, value in result.items():
-        assert again[name] == (pytest.approx(value, abs=1e-3) if isinstance(value, float) else value), name
+        assert again[name] == (pytest.approx(value, abs=1e-3) if isinstance(value, (float, list)) else value), name
     for name in ("psnr", "ssim", "l1", "lpips"):
         assert result[f"{name}_95"][0] <= result[name] <= result[f"{name}_95"][1]
     assert len(result["people_psnr"]) == 3

@@ -1,8 +1,8 @@
 """The surface finder by itself, on reference pictures alone (`alone` says why).
 
 Enters: weights, and how long. Leaves: the model with a `SurfaceFinder` that errs less. Whatever is looked up in pictures,
-patterns of clothes above all, is looked up where it says: with the truth for its maps, shirts that had been smeared show
-their stripes. No part of the paper, whose frozen Sapiens encoder comes with such knowledge.
+patterns of clothes above all, is looked up where it says: with the truth for its maps, striped shirts are smeared less. No
+part of the paper, whose frozen Sapiens encoder comes with such knowledge.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from lca_mini.capture.takes import Studio
-from lca_mini.config import check_ranges
+from lca_mini.config import MOST_IMAGES, check_ranges
 from lca_mini.data.people import film_with
 from lca_mini.model import LCA
 from lca_mini.model.surface import surface_loss
@@ -35,7 +35,7 @@ class FindingSettings(AloneSettings):
 
     def __post_init__(self) -> None:
         """As there."""
-        check_ranges(self, {"references": (1, 16)})
+        check_ranges(self, {"references": (1, MOST_IMAGES)})
         super().__post_init__()
 
 
