@@ -11,7 +11,10 @@ from typing import Annotated, Literal
 
 import tyro
 
-from lca_mini.training.losses import LossWeights
+from lca_mini.training import (
+    FindingSettings, LossWeights, ReadingSettings, TrainSettings, train_finding, train_reading,
+)  # fmt: skip
+from lca_mini.training import train as run_training
 
 
 def train(
@@ -91,9 +94,6 @@ def train(
         deterministic: Get the same weights each time on a GPU too, bit by bit; a step takes several times as long.
         weights: Of the terms of the loss; 0 leaves one out.
     """
-    from lca_mini.training import TrainSettings
-    from lca_mini.training import train as run_training
-
     settings = TrainSettings(
         stage=stage, preset=preset, out=str(out), init=init, anew=anew, resume=resume, data=data, people=people,
         batch=batch, echo=echo, tracker=tracker, routines=routines, references=references, targets=targets,
@@ -105,93 +105,19 @@ def train(
     print(json.dumps(run_training(settings)), flush=True)
 
 
-def train_reader(
-    out: Path,
-    init: str | None = None,
-    preset: Literal["nano", "mini", "paper"] = "mini",
-    minutes: float = 0.0,
-    films: int = 0,
-    people: int = 64,
-    close_ups: int = 12,
-    echo: int = 3,
-    pool: int = 40_000,
-    first: int = 0,
-    lr: float = 1e-3,
-    device: Literal["auto", "cpu", "cuda"] = "auto",
-    seed: int = 0,
-    shard_megabytes: float = 0.0,
-) -> None:
+def train_reader(settings: Annotated[ReadingSettings, tyro.conf.arg(name="")]) -> None:
     """Teach the expression encoder alone to read facial actions off close-ups, before `train`. The last line is JSON.
 
     `lca-mini train-reader --minutes 2 --out runs/reader`, then `lca-mini train pretrain --init runs/reader ...`.
-
-    Args:
-        out: Folder for weights, log and summary.
-        init: Weights to begin with: a name, a .safetensors file or a folder; left out: random ones.
-        preset: Size of the model, where there is no --init.
-        minutes: Time to take; 0 for no limit (then give --films).
-        films: How often to film; 0 for no limit (then give --minutes).
-        people: Filmed together, in the studio and in the wild by turns.
-        close_ups: Of each of them.
-        echo: How often a close-up is met on average, each time altered differently.
-        pool: Close-ups of each world that steps draw from; 0.05 MB each at 128 pixels.
-        first: How many people to pass over, since another run has seen them.
-        lr: Peak learning rate.
-        device: Where to compute.
-        seed: Of weights and alterations.
-        shard_megabytes: Size of the files that weights are split into; 0 for one file.
     """
-    from lca_mini.training import ReadingSettings, train_reading
-
-    settings = ReadingSettings(
-        out=str(out), init=init, preset=preset, minutes=minutes, films=films, people=people, close_ups=close_ups, echo=echo,
-        pool=pool, first=first, lr=lr, device=device, seed=seed, shard_megabytes=shard_megabytes,
-    )  # fmt: skip
     print(json.dumps(train_reading(settings)), flush=True)
 
 
-def train_finder(
-    out: Path,
-    init: str | None = None,
-    preset: Literal["nano", "mini", "paper"] = "mini",
-    minutes: float = 0.0,
-    films: int = 0,
-    people: int = 32,
-    references: int = 8,
-    echo: int = 3,
-    pool: int = 20_000,
-    first: int = 0,
-    lr: float = 1e-3,
-    device: Literal["auto", "cpu", "cuda"] = "auto",
-    seed: int = 0,
-    shard_megabytes: float = 0.0,
-) -> None:
+def train_finder(settings: Annotated[FindingSettings, tyro.conf.arg(name="")]) -> None:
     """Teach the surface finder alone which point of the body each 4 pixels show, before `train`. The last line is JSON.
 
     `lca-mini train-finder --minutes 5 --out runs/finder`, then `lca-mini train pretrain --init runs/finder ...`.
-
-    Args:
-        out: Folder for weights, log and summary.
-        init: Weights to begin with: a name, a .safetensors file or a folder; left out: random ones.
-        preset: Size of the model, where there is no --init.
-        minutes: Time to take; 0 for no limit (then give --films).
-        films: How often to film; 0 for no limit (then give --minutes).
-        people: Filmed together, in the studio and in the wild by turns.
-        references: Pictures of each of them, with a face crop each.
-        echo: How often a picture is met on average, each time altered differently.
-        pool: Pictures of each world and kind that steps draw from; 0.3 MB for a body and a face at 256 pixels.
-        first: How many people to pass over, since another run has seen them.
-        lr: Peak learning rate.
-        device: Where to compute.
-        seed: Of weights and alterations.
-        shard_megabytes: Size of the files that weights are split into; 0 for one file.
     """
-    from lca_mini.training import FindingSettings, train_finding
-
-    settings = FindingSettings(
-        out=str(out), init=init, preset=preset, minutes=minutes, films=films, people=people, references=references,
-        echo=echo, pool=pool, first=first, lr=lr, device=device, seed=seed, shard_megabytes=shard_megabytes,
-    )  # fmt: skip
     print(json.dumps(train_finding(settings)), flush=True)
 
 

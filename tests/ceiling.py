@@ -9,29 +9,27 @@ nobody has 160 exact pictures.
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from tqdm import tqdm
+
+from avatar_fit import FITTING_RATES, avatar_of, fit, raw_of
 
 from lca_mini.capture.film import sample_people
 from lca_mini.data.people import cast_of
 from lca_mini.device import choose_device, commit, device_name
-from lca_mini.experiments.optimised import LAST_RATE, RATES
 from lca_mini.model import LCA, load
 from lca_mini.render import choose_backend
 from lca_mini.training.evaluate import PROTOCOL, REFERENCES
-from lca_mini.training.losses import error_loss
 from lca_mini.training.metrics import interval, psnr
 from lca_mini.training.step import draw_targets
 from lca_mini.types import DrivingSignal
 
 SPLITS = ("test-studio", "test-wild")
 PICTURES, STEPS, VIEWS = 160, 800, 6  # to fit to; steps of Adam; pictures a step
-FITTED_RATES = {name: rate / 2 for name, rate in (RATES | {"light": 1e-2}).items()}
+RATES = {name: rate / 2 for name, rate in FITTING_RATES.items()}
 AT_ONCE = {"cpu": 1, "cuda": 16}  # people
 OUT = Path(__file__).parents[1] / "results" / "ceiling_mini.json"
 
@@ -43,35 +41,23 @@ def before_and_after(model: LCA, seeds: Tensor, kind: str, views: int) -> Tensor
     with torch.no_grad():
         avatar = model.encode(sample.images, sample.face_images, None, sample.betas)
         codes = model.expression_from_actions(sample.actions)
-    c = avatar.canonical
-    raw = {"means": c.means, "quats": c.quats, "scales": c.scales.log(), "light": avatar.light,
-           "opacities": c.opacities.logit(1e-3), "colors": c.colors.logit(1e-3)}  # fmt: skip
-    raw = {name: value.detach().clone().requires_grad_() for name, value in raw.items()}
-    optimizer = torch.optim.Adam([{"params": [raw[name]], "lr": rate} for name, rate in FITTED_RATES.items()], eps=1e-15)
-    schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, LAST_RATE ** (1 / STEPS))
+    raw, generator = raw_of(avatar), torch.Generator().manual_seed(0)
 
     def drawn(which: Tensor) -> Tensor:
-        gaussians = replace(c, means=raw["means"], quats=F.normalize(raw["quats"], dim=-1), scales=raw["scales"].exp(),
-                            opacities=raw["opacities"].sigmoid(), colors=raw["colors"].sigmoid())  # fmt: skip
         signal = DrivingSignal(*(t[:, which] for t in (sample.pose, sample.transl, codes, sample.gaze)))
-        posed = model.drive(replace(avatar, canonical=gaussians, light=raw["light"]), signal)
-        return draw_targets(posed, sample.cameras[:, which], backend)[0]
+        return draw_targets(model.drive(avatar_of(avatar, raw), signal), sample.cameras[:, which], backend)[0]
+
+    def shown() -> tuple[Tensor, Tensor, Tensor]:
+        which = (views + torch.randperm(PICTURES, generator=generator)[:VIEWS]).to(device)
+        return tuple(t.flatten(0, 1) for t in (drawn(which), sample.targets[:, which], sample.target_masks[:, which]))
 
     @torch.no_grad()
     def quality() -> Tensor:
         which = torch.arange(views, device=device)
         return psnr(drawn(which), sample.targets[:, which], sample.target_masks[:, which]).mean(1)
 
-    before, generator = quality(), torch.Generator().manual_seed(0)
-    for _ in tqdm(range(STEPS), leave=False, desc="fit"):
-        which = (views + torch.randperm(PICTURES, generator=generator)[:VIEWS]).to(device)
-        pictures, targets, masks = (t.flatten(0, 1) for t in (
-            drawn(which), sample.targets[:, which], sample.target_masks[:, which]))  # fmt: skip
-        loss = error_loss(pictures, targets, masks) + 0.5 * error_loss(pictures, targets, torch.ones_like(masks))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
+    before = quality()
+    fit(raw, RATES, STEPS, shown)
     return torch.stack([before, quality()]).cpu()
 
 

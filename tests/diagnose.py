@@ -17,22 +17,21 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from avatar_fit import FITTING_RATES, avatar_of, fit, raw_of
+
 import lca_mini.capture.film as filming
 from lca_mini.body import bone_transforms, rest_joints, with_gaze
 from lca_mini.body.lbs import blend_transforms
 from lca_mini.data.people import cast_of
 from lca_mini.device import commit, device_name
-from lca_mini.experiments.optimised import LAST_RATE, RATES
 from lca_mini.model import LCA, load
 from lca_mini.model.light import light_basis, posed_normals
-from lca_mini.training.losses import error_loss
 from lca_mini.training.metrics import psnr
 from lca_mini.training.step import draw_targets
 from lca_mini.types import Avatar, DrivingSignal, Sample
 
 PEOPLE, TAKES, VIEWS, VOXEL, OUTLINE = 12, 64, 4, 0.005, 4
 FITTED, STEPS = 6, 40  # people, and steps of Adam
-FITTING_RATES = RATES | {"light": 1e-2}
 PARTS = {"places": ("means",), "colours_and_light": ("colors", "light"), "all": tuple(FITTING_RATES)}
 OUT = Path(__file__).parents[1] / "results" / "diagnosis_mini.json"
 
@@ -62,30 +61,16 @@ def losses_of(
 
 def fitted(model: LCA, avatar: Avatar, signal: DrivingSignal, sample: Sample) -> dict[str, Tensor]:
     """PSNR of each target after `STEPS` steps towards all of them, by what may change."""
-    targets, masks = sample.targets.flatten(0, 1), sample.target_masks.flatten(0, 1)
-    c, made = avatar.canonical, {}
-    start = {"means": c.means, "quats": c.quats, "scales": c.scales.log(), "light": avatar.light,
-             "opacities": c.opacities.logit(1e-3), "colors": c.colors.logit(1e-3)}  # fmt: skip
-
-    def drawn(raw: dict[str, Tensor]) -> Tensor:
-        gaussians = replace(c, means=raw["means"], quats=F.normalize(raw["quats"], dim=-1), scales=raw["scales"].exp(),
-                            opacities=raw["opacities"].sigmoid(), colors=raw["colors"].sigmoid())  # fmt: skip
-        changed = replace(avatar, canonical=gaussians, light=raw["light"])
-        return draw_targets(model.drive(changed, signal), sample.cameras, "cpu")[0].flatten(0, 1)
-
+    targets, masks, made = sample.targets.flatten(0, 1), sample.target_masks.flatten(0, 1), {}
     for part, names in PARTS.items():
-        raw = {name: value.detach().clone().requires_grad_(name in names) for name, value in start.items()}
-        optimizer = torch.optim.Adam([{"params": [raw[name]], "lr": FITTING_RATES[name]} for name in names], eps=1e-15)
-        schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, LAST_RATE ** (1 / STEPS))
-        for _ in range(STEPS):
-            pictures = drawn(raw)
-            loss = error_loss(pictures, targets, masks) + 0.5 * error_loss(pictures, targets, torch.ones_like(masks))
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
+        raw = raw_of(avatar)
+
+        def drawn() -> Tensor:
+            return draw_targets(model.drive(avatar_of(avatar, raw), signal), sample.cameras, "cpu")[0].flatten(0, 1)
+
+        fit(raw, {name: FITTING_RATES[name] for name in names}, STEPS, lambda: (drawn(), targets, masks))
         with torch.no_grad():
-            made[f"fitted_{part}"] = psnr(drawn(raw), targets, masks)
+            made[f"fitted_{part}"] = psnr(drawn(), targets, masks)
     return made
 
 

@@ -13,12 +13,11 @@ from lca_mini.cli import main
 from lca_mini.config import preset
 from lca_mini.data.people import cast_of, film_with
 from lca_mini.model import load
-from lca_mini.model.surface import surface_loss
+from lca_mini.model.surface import surface_loss, unweighed, weighed
 from lca_mini.training import FindingSettings, ReadingSettings, train_finding, train_reading
 from lca_mini.training.alone import Pool, turned
 from lca_mini.training.loop import random_model
 from lca_mini.training.reading import altered
-from lca_mini.training.finding import unweighed, weighed
 
 
 def test_the_encoder_alone_learns(tmp_path: Path) -> None:

@@ -110,12 +110,22 @@ def known(found: Float[Tensor, "*batch 5 h w"]) -> Float[Tensor, "*batch 5 h w"]
 
 def patch_cells(surface: Float[Tensor, "*batch k h w"], grid: tuple[int, int]) -> Float[Tensor, "*batch P Q 4"]:
     """A map of places at CELLS x CELLS places of each patch of a grid (rows, columns): point and coverage."""
-    (rows, columns), covered = grid, surface[..., 3:4, :, :]
-    weighted = torch.cat([surface[..., :3, :, :] * covered, covered], dim=-3)
-    cells = F.adaptive_avg_pool2d(weighted.flatten(0, -4), (CELLS * rows, CELLS * columns))
-    cells = torch.cat([cells[:, :3] / cells[:, 3:].clamp(min=1e-4), cells[:, 3:]], dim=1)
+    rows, columns = grid
+    cells = unweighed(F.adaptive_avg_pool2d(weighed(surface).flatten(0, -4), (CELLS * rows, CELLS * columns)))
     cells = cells.unflatten(2, (rows, CELLS)).unflatten(4, (columns, CELLS)).permute(0, 2, 4, 3, 5, 1)
     return cells.flatten(3, 4).flatten(1, 2).unflatten(0, surface.shape[:-3])
+
+
+def weighed(surface: Float[Tensor, "*batch k h w"]) -> Float[Tensor, "*batch 4 h w"]:
+    """Places times coverage, and coverage, so that a place may be mixed with none."""
+    covered = surface[..., 3:4, :, :]
+    return torch.cat([surface[..., :3, :, :] * covered, covered], dim=-3)
+
+
+def unweighed(mixed: Float[Tensor, "*batch 4 h w"]) -> Float[Tensor, "*batch 4 h w"]:
+    """The inverse of `weighed`."""
+    covered = mixed[..., 3:, :, :]
+    return torch.cat([mixed[..., :3, :, :] / covered.clamp(min=1e-4), covered], dim=-3)
 
 
 def mean_place(cells: Float[Tensor, "*batch Q 4"]) -> Float[Tensor, "*batch 3"]:

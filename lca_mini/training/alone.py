@@ -14,7 +14,7 @@ import math
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Callable, Protocol
+from typing import Any, Callable, Literal, Protocol
 
 import torch
 from jaxtyping import Float, Int
@@ -34,23 +34,34 @@ WORLDS = ("studio", "wild")
 
 @dataclass(frozen=True)
 class AloneSettings:
-    """out: folder. init: weights to begin with; None for random ones of `preset`. people: filmed together. echo: how often a
-    picture is met on average, altered differently. pool: pictures of each world and process that steps draw from. first:
-    people of the training split to pass over."""
+    """One run; `lca-mini train-reader` and `train-finder` take these as options."""
 
     out: str
+    """Folder for weights, log and summary."""
     init: str | None = None
-    preset: str = "mini"
+    """Weights to begin with: a name, a .safetensors file or a folder; left out: random ones."""
+    preset: Literal["nano", "mini", "paper"] = "mini"
+    """Size of the model, where there is no --init."""
     minutes: float = 0.0
+    """Time to take; 0 for no limit (then give --films)."""
     films: int = 0
+    """How often to film; 0 for no limit (then give --minutes)."""
     people: int = 64
+    """Filmed together, in the studio and in the wild by turns."""
     echo: int = 3
+    """How often a picture is met on average, each time altered differently."""
     pool: int = 40_000
+    """Pictures of each world and process that steps draw from; 0.05 MB each at 128 pixels."""
     first: int = 0
+    """How many people to pass over, since another run has seen them."""
     lr: float = 1e-3
-    device: str = "auto"
+    """Peak learning rate."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to compute."""
     seed: int = 0
+    """Of weights and alterations."""
     shard_megabytes: float = 0.0
+    """Size of the files that weights are split into; 0 for one file."""
 
     def __post_init__(self) -> None:
         """Raises: ValueError, one sentence, for settings that cannot be run."""

@@ -18,20 +18,24 @@ from lca_mini.capture.takes import Studio
 from lca_mini.config import MOST_IMAGES, check_ranges
 from lca_mini.data.people import film_with
 from lca_mini.model import LCA
-from lca_mini.model.surface import surface_loss
+from lca_mini.model.surface import surface_loss, unweighed, weighed
 from lca_mini.training.alone import WORLDS, AloneSettings, Pool, train_alone, turned
+from lca_mini.training.losses import LossWeights
 
 KINDS = ("body", "face")
-SURPRISE = 0.01  # weight of the expected errors' loss, as in the whole model
+SURPRISE = LossWeights().surprise / LossWeights().surface  # weight of the expected errors' loss, as in the whole model
 
 
 @dataclass(frozen=True)
 class FindingSettings(AloneSettings):
-    """As there. references: of each person, with a face crop each; both together take 0.3 MB in the pool at 256 pixels."""
+    """As there, with smaller defaults, since pictures are larger."""
 
     people: int = 32
+    """Filmed together, in the studio and in the wild by turns."""
     pool: int = 20_000
+    """Pictures of each world and kind that steps draw from; 0.3 MB for a body at 256 pixels and its face."""
     references: int = 8
+    """Pictures of each person, with a face crop each."""
 
     def __post_init__(self) -> None:
         """As there."""
@@ -73,16 +77,6 @@ class Finding:
         pictures, true = 1 - turned(1 - pictures, by), unweighed(turned(true.float(), by))  # white stays white
         wrong, surprise = surface_loss(part(pictures), true)
         return wrong + SURPRISE * surprise
-
-
-def weighed(surface: Float[Tensor, "n 4 h w"]) -> Float[Tensor, "n 4 h w"]:
-    """Places times coverage, so that a place may be mixed with none."""
-    return torch.cat([surface[:, :3] * surface[:, 3:], surface[:, 3:]], 1)
-
-
-def unweighed(surface: Float[Tensor, "n 4 h w"]) -> Float[Tensor, "n 4 h w"]:
-    """The inverse of `weighed`."""
-    return torch.cat([surface[:, :3] / surface[:, 3:].clamp(min=1e-3), surface[:, 3:].clamp(0, 1)], 1)
 
 
 def train_finding(settings: FindingSettings) -> dict[str, Any]:

@@ -25,9 +25,10 @@ SMALL = 16  # pixels of the pictures that come along and are not looked at
 
 @dataclass(frozen=True)
 class ReadingSettings(AloneSettings):
-    """As there. close_ups: of each person, 0.05 MB each in the pool at 128 pixels."""
+    """As there."""
 
     close_ups: int = 12
+    """Of each person."""
 
     def __post_init__(self) -> None:
         """As there."""
