@@ -23,6 +23,7 @@ def train(
     preset: Literal["nano", "mini", "paper"] = "mini",
     init: str | None = None,
     anew: tuple[str, ...] = (),
+    still: tuple[str, ...] = (),
     resume: bool = False,
     data: str = "stage",
     people: int = 0,
@@ -63,6 +64,7 @@ def train(
         preset: Size of the model.
         init: Weights to begin with: a name, a .safetensors file or a folder.
         anew: Modules that begin with random weights in spite of --init, such as expression_encoder action_map.
+        still: Modules that learn nothing, such as expression_encoder surface_finder, which were taught alone.
         resume: Go on from the state in --out, exactly.
         data: Whom to learn from: wild, studio, mixed; stage, which is wild for pretrain and studio for posttrain; or a
             folder of samples (`lca-mini data make`).
@@ -95,8 +97,8 @@ def train(
         weights: Of the terms of the loss; 0 leaves one out.
     """
     settings = TrainSettings(
-        stage=stage, preset=preset, out=str(out), init=init, anew=anew, resume=resume, data=data, people=people,
-        batch=batch, echo=echo, tracker=tracker, routines=routines, references=references, targets=targets,
+        stage=stage, preset=preset, out=str(out), init=init, anew=anew, still=still, resume=resume, data=data,
+        people=people, batch=batch, echo=echo, tracker=tracker, routines=routines, references=references, targets=targets,
         steps=steps, minutes=minutes, lr=lr, gamma=gamma, perceptual=perceptual, device=device, seed=seed,
         studio_people=studio_people, at_once=at_once, save_every=save_every, preview_every=preview_every,
         tensorboard=tensorboard, schedule=schedule, first=first, ema=ema, shard_megabytes=shard_megabytes,
@@ -108,7 +110,8 @@ def train(
 def train_reader(settings: Annotated[ReadingSettings, tyro.conf.arg(name="")]) -> None:
     """Teach the expression encoder alone to read facial actions off close-ups, before `train`. The last line is JSON.
 
-    `lca-mini train-reader --minutes 2 --out runs/reader`, then `lca-mini train pretrain --init runs/reader ...`.
+    `lca-mini train-reader --minutes 2 --out runs/reader`, then `lca-mini train pretrain --init runs/reader
+    --still expression_encoder ...`.
     """
     print(json.dumps(train_reading(settings)), flush=True)
 
@@ -116,7 +119,8 @@ def train_reader(settings: Annotated[ReadingSettings, tyro.conf.arg(name="")]) -
 def train_finder(settings: Annotated[FindingSettings, tyro.conf.arg(name="")]) -> None:
     """Teach the surface finder alone which point of the body each 4 pixels show, before `train`. The last line is JSON.
 
-    `lca-mini train-finder --minutes 5 --out runs/finder`, then `lca-mini train pretrain --init runs/finder ...`.
+    `lca-mini train-finder --minutes 5 --out runs/finder`, then `lca-mini train pretrain --init runs/finder
+    --still surface_finder ...`.
     """
     print(json.dumps(train_finding(settings)), flush=True)
 

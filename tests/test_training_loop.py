@@ -203,8 +203,19 @@ def test_what_begins_anew_does_so_and_nothing_else(tmp_path, monkeypatch):
     made = MAKE_MODEL(settings(tmp_path, init="some", anew=("action_map",)))
     for name, parameter in made.named_parameters():
         assert torch.equal(parameter, model.get_parameter(name)) != name.startswith("action_map."), name
-    with pytest.raises(ValueError, match="no module .*beard.* action_map"):
-        MAKE_MODEL(settings(tmp_path, init="some", anew=("beard",)))
+    for wrong in ({"anew": ("beard",)}, {"still": ("beard",)}):
+        with pytest.raises(ValueError, match="no module beard .* action_map"):
+            MAKE_MODEL(settings(tmp_path, init="some", **wrong))
+
+
+def test_what_is_to_be_still_does_not_learn_and_all_else_does(tmp_path, monkeypatch):
+    still, model = ("surface_finder", "expression_encoder"), tiny_model()
+    before = {name: parameter.clone() for name, parameter in model.named_parameters()}
+    monkeypatch.setattr(loop, "make_model", MAKE_MODEL)
+    monkeypatch.setattr(loop, "load", lambda name, **_: model)
+    run(settings(tmp_path, steps=2, init="some", still=still))
+    unchanged = {name.split(".")[0] for name, parameter in model.named_parameters() if torch.equal(parameter, before[name])}
+    assert unchanged >= set(still) and not unchanged & {"transformer", "canonical_branch", "placement", "action_map"}
 
 
 def test_layers_learn_slower_the_farther_they_are_from_the_output():

@@ -164,21 +164,23 @@ def run_stage(settings: TrainSettings, film: Film | None, cast: Cast | None) -> 
 
 
 def make_model(settings: TrainSettings) -> LCA:
-    """Random weights that follow from the seed, or exactly those of `init`, less what begins `anew`."""
-    model = None
-    if settings.init is not None:
-        model = load(settings.init, expect_preset=settings.preset, trainable=True).train()
-        if not settings.anew:
-            return model
-        if unknown := set(settings.anew) - {name for name, _ in model.named_children()}:
-            raise ValueError(f"the model has no module {sorted(unknown)} to begin anew; it has "
-                             f"{', '.join(name for name, _ in model.named_children())}")
-    new = random_model(settings.config if model is None else model.config, settings.seed)
-    if model is None:
-        return new.train()
-    for name in settings.anew:
-        getattr(model, name).load_state_dict(getattr(new, name).state_dict())
-    return model
+    """Random weights that follow from the seed, or exactly those of `init`, less what begins `anew`; what is to be `still`
+    asks for no gradients."""
+    if settings.init is None:
+        model = random_model(settings.config, settings.seed)
+    else:
+        model = load(settings.init, expect_preset=settings.preset, trainable=True)
+    modules = dict(model.named_children())
+    if unknown := {*settings.anew, *settings.still} - modules.keys():
+        raise ValueError(f"the model has no module {', '.join(sorted(unknown))} to begin anew or to leave still; it has "
+                         f"{', '.join(modules)}")
+    if settings.init is not None and settings.anew:
+        new = random_model(model.config, settings.seed)
+        for name in settings.anew:
+            modules[name].load_state_dict(getattr(new, name).state_dict())
+    for name in settings.still:
+        modules[name].requires_grad_(False)
+    return model.train()
 
 
 def random_model(config: Config, seed: int) -> LCA:

@@ -28,7 +28,8 @@ class TrainSettings:
     """One run.
 
     stage: "pretrain" or "posttrain". init: weights to begin with (a name or path, as `load` takes it); posttrain needs
-    them. anew: modules of the model that begin with random weights in spite of init. data: "wild", "studio", "mixed",
+    them. anew: modules of the model that begin with random weights in spite of init. still: modules that learn nothing,
+    such as those that were taught alone. data: "wild", "studio", "mixed",
     "stage" for the stage's own, or a folder of samples. people: how many different people there are to learn from; 0
     for as many as the split has. studio_people: the same of those in the studio; 0 for as many as in the wild. steps, minutes: whichever is reached first ends the run, and the learning rate follows
     whichever is further on; 0 for no limit (one of them is needed). warmup: fraction of the run. lr: of AdamW. muon:
@@ -54,6 +55,7 @@ class TrainSettings:
     out: str = "runs/mini"
     init: str | None = None
     anew: tuple[str, ...] = ()
+    still: tuple[str, ...] = ()
     resume: bool = False
     data: str = "stage"
     people: int = 0
