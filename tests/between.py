@@ -1,59 +1,132 @@
-"""Weights between two, measured on validation people: `python tests/between.py BEFORE AFTER FOLDER`.
+"""Weights between two, measured on validation people: `python tests/between.py whole|encoder BEFORE AFTER FOLDER`.
 
-Training on moves weights to where its own people are best; part of the way there is often better for all (model soups,
-arXiv 2203.05482). Writes the best one's model.safetensors, and results/between_mini.json. The expression encoder is AFTER's:
-averages of batch norms are no batch norm's.
+Training on moves weights to where its own people are best; part of the way there is often better for all (robust
+fine-tuning, arXiv 2109.01903). `whole` mixes all but the expression encoder, which is AFTER's, and looks at pictures;
+`encoder` mixes that alone, batch norms and all, and asks what it reads and whether it tells who it is. Both write the best
+one's model.safetensors, and results/between_<which>_mini.json.
 """
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any, Callable
 
 import torch
 import tyro
+from torch import Tensor
+from tqdm import tqdm
 
+from lca_mini.capture.film import sample_people
 from lca_mini.device import choose_device, commit, device_name
+from lca_mini.measure.linear import fit_ridge_held_out
+from lca_mini.measure.probe import SMALL, ActionProbe, Codes, guess_who, read_back
 from lca_mini.model import LCA, load, save_checkpoint
+from lca_mini.people.splits import seeds_of
 from lca_mini.training.evaluate import REFERENCES, evaluate
 
 LOOKS = {"studio": ("studio", REFERENCES), "wild": ("wild", REFERENCES), "stylised": ("stylised", REFERENCES),
          "studio_1": ("studio", 1), "wild_1": ("wild", 1)}  # fmt: skip
 NUMBERS = ("psnr", "lpips", "face_psnr")
-WHOLE = "expression_encoder."
-OUT = Path(__file__).parents[1] / "results" / "between_mini.json"
+ENCODER = "expression_encoder."
+AT_ONCE = 8  # people filmed
+RESULTS = Path(__file__).parents[1] / "results"
 
 
-def between(before: LCA, after: LCA, share: float) -> LCA:
-    """`after`, changed in place: `share` of it, and the rest of `before`; its encoder whole."""
-    old = before.state_dict()
-    mixed = {name: new if name.startswith(WHOLE) or not new.is_floating_point() else old[name].lerp(new, share)
-             for name, new in after.state_dict().items()}  # fmt: skip
-    after.load_state_dict(mixed)
-    return after
+def between(before: str, after: str, share: float, encoder: bool) -> LCA:
+    """AFTER with `share` of its encoder, or of all else, and the rest of BEFORE."""
+    old, model = load(before).state_dict(), load(after)
+    mixed = {name: old[name].lerp(new, share) if name.startswith(ENCODER) == encoder else new
+             for name, new in model.state_dict().items()}  # fmt: skip
+    model.load_state_dict(mixed)
+    return model
 
 
-def main(
+def whole(
     before: str, after: str, out: Path, /, shares: tuple[float, ...] = (0.0, 0.5, 0.75, 1.0), people: int = 48, views: int = 4
 ) -> None:
-    """Args: before, after: weights, as `load` takes them. shares: of `after`. people, views: of each validation world."""
+    """Mix all but the encoder; the best is best in PSNR, mean over both worlds, stylised people, and one picture.
+
+    Args:
+        before: Weights, as `load` takes them.
+        after: Others, of the same model.
+        out: Folder for the best.
+        shares: Of `after`, 0 to 1.
+        people: Of each validation world.
+        views: Pictures of each to reproduce.
+    """
+
+    def look(model: LCA) -> dict[str, Any]:
+        found = {name: evaluate(model, "val", people, views, images, batch=16, kind=kind)[0]
+                 for name, (kind, images) in LOOKS.items()}  # fmt: skip
+        row = {name: {number: round(values[number], 4) for number in NUMBERS} for name, values in found.items()}
+        return row | {"mean": round(sum(values["psnr"] for values in row.values()) / len(row), 4)}
+
+    keep_best("whole", before, after, out, shares, look, {"people": people, "views": views})
+
+
+def encoder(
+    before: str, after: str, out: Path, /, shares: tuple[float, ...] = (0.0, 0.5, 0.75, 1.0),
+    train_people: int = 160, train_frames: int = 8, people: int = 50, frames: int = 12,
+) -> None:  # fmt: skip
+    """Mix the encoder alone; the best is best in R2 of facial actions, mean over both worlds.
+
+    Args:
+        before: Weights, as `load` takes them.
+        after: Others, of the same model.
+        out: Folder for the best.
+        shares: Of `after`, 0 to 1.
+        train_people: Of each world, whom the ridge regression learns from.
+        train_frames: Moments of each.
+        people: Of each validation world, whom it is tried on.
+        frames: Moments of each.
+    """
+    device, side = choose_device("auto"), load(after).config.face_size
+    sizes = {"train": (train_people, train_frames), "val": (people, frames)}
+    films = {(split, world): film(split, world, *size, side, device) for split, size in sizes.items() for world in ("studio", "wild")}
+    order = torch.randperm(2 * train_people, generator=torch.Generator().manual_seed(0)).to(device)
+
+    def look(model: LCA) -> dict[str, Any]:
+        codes = {which: Codes(torch.cat([model.expression_from_faces(some) for some in faces.split(AT_ONCE)]), *true)
+                 for which, (faces, *true) in films.items()}  # fmt: skip
+        known = [torch.cat([getattr(codes["train", world], part) for world in ("studio", "wild")])[order]
+                 for part in ("codes", "actions")]  # fmt: skip
+        probe = ActionProbe(*fit_ridge_held_out(*known))
+        row = {world: {"r2": read_back(probe, codes["val", world])["r2_mean"],
+                       "identity": round(guess_who(codes["val", world].codes), 4)} for world in ("studio", "wild")}  # fmt: skip
+        return row | {"mean": round(sum(values["r2"] for values in row.values()) / len(row), 4)}
+
+    keep_best("encoder", before, after, out, shares, look, {"train_people": train_people, "train_frames": train_frames,
+                                                             "people": people, "frames": frames})  # fmt: skip
+
+
+def film(split: str, world: str, people: int, frames: int, side: int, device: str) -> tuple[Tensor, Tensor, Tensor]:
+    """Close-ups of the first people of a split, their facial actions and their gaze."""
+    parts = []
+    for seeds in tqdm(seeds_of(split, 0, people).split(AT_ONCE), desc=f"film {split} {world}"):
+        sample = sample_people(seeds, world, 1, frames, SMALL, side, torch.device(device), len(seeds))
+        parts.append((sample.target_faces, sample.actions, sample.gaze))
+    faces, actions, gaze = (torch.cat(part) for part in zip(*parts))
+    return faces, actions, gaze
+
+
+@torch.no_grad()
+def keep_best(
+    which: str, before: str, after: str, out: Path, shares: tuple[float, ...], look: Callable[[LCA], dict[str, Any]],
+    sizes: dict[str, int],
+) -> None:  # fmt: skip
+    """Measure each share, write the figures, and the weights with the highest "mean"."""
     device, rows = choose_device("auto"), []
-    make = lambda share: between(load(before), load(after), share)  # noqa: E731
     for share in shares:
-        model, row = make(share).to(device), {"share": share}
-        for name, (kind, images) in LOOKS.items():
-            found = evaluate(model, "val", people, views, images, batch=16, kind=kind)[0]
-            row[name] = {number: round(found[number], 4) for number in NUMBERS}
-        row["mean"] = round(sum(row[name]["psnr"] for name in LOOKS) / len(LOOKS), 4)
-        rows.append(row)
-        print(json.dumps(row), flush=True)
+        rows.append({"share": share} | look(between(before, after, share, which == "encoder").to(device)))
+        print(json.dumps(rows[-1]), flush=True)
     kept = max(rows, key=lambda row: row["mean"])["share"]
     about = {"before": before, "after": after, "share": kept}
-    save_checkpoint(make(kept), out / "model.safetensors", about, dtype=torch.bfloat16)
-    result = {"measure": "between", "command": f"python tests/between.py {before} {after} {out}", "commit": commit(),
-              "device": device_name(device), "people": people, "views": views, "rows": rows, "kept": kept}  # fmt: skip
-    OUT.write_text(json.dumps(result, indent=1) + "\n")
+    save_checkpoint(between(before, after, kept, which == "encoder"), out / "model.safetensors", about, dtype=torch.bfloat16)
+    result = {"measure": "between", "command": f"python tests/between.py {which} {before} {after} {out}", "commit": commit(),
+              "device": device_name(device)} | sizes | {"rows": rows, "kept": kept}  # fmt: skip
+    (RESULTS / f"between_{which}_mini.json").write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    tyro.extras.subcommand_cli_from_dict({"whole": whole, "encoder": encoder})

@@ -69,14 +69,17 @@ class Finding:
             self.pools[world, kind].add(pictures.flatten(0, 1), weighed(true.flatten(0, 1)).half())
         return 2 * sample.images.shape[:2].numel()
 
-    def loss(self, part: nn.Module, world: str, generator: torch.Generator) -> Float[Tensor, ""]:
+    def loss(self, part: nn.Module, generator: torch.Generator) -> dict[str, Float[Tensor, ""]]:
         """How far off places are, metres along the three axes, and a little for coverage and expected errors."""
-        pictures, true = self.pools[world, KINDS[self.step % 2]].draw(self.batch, generator)
+        kind = KINDS[self.step % 2]
+        drawn = {world: pool.draw(self.batch // 2, generator) for world in WORLDS if (pool := self.pools[world, kind]).seen}
         self.step += 1
+        pictures, true = (torch.cat(some) for some in zip(*drawn.values()))
         by = 2 * torch.rand(len(pictures), 4, device=pictures.device, generator=generator) - 1
         pictures, true = 1 - turned(1 - pictures, by), unweighed(turned(true.float(), by))  # white stays white
-        wrong, surprise = surface_loss(part(pictures), true)
-        return wrong + SURPRISE * surprise
+        pairs = zip(*(maps.split([len(some) for some, _ in drawn.values()]) for maps in (part(pictures), true)))
+        wrong = {world: surface_loss(*pair) for world, pair in zip(drawn, pairs)}
+        return {world: off + SURPRISE * surprise for world, (off, surprise) in wrong.items()}
 
 
 def train_finding(settings: FindingSettings) -> dict[str, Any]:

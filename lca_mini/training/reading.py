@@ -59,11 +59,13 @@ class Reading:
         self.pools[world].add(faces, sample.actions.flatten(0, 1))
         return len(faces)
 
-    def loss(self, part: nn.Module, world: str, generator: torch.Generator) -> Float[Tensor, ""]:
+    def loss(self, part: nn.Module, generator: torch.Generator) -> dict[str, Float[Tensor, ""]]:
         """The unexplained share of an action's variance, mean over actions."""
-        faces, actions = self.pools[world].draw(self.batch, generator)
-        read = part(altered(faces, generator))
-        return reading_loss(read[:, None], actions[:, None], read.new_ones(len(read), 1, 1))
+        drawn = {world: pool.draw(self.batch // 2, generator) for world, pool in self.pools.items() if pool.seen}
+        faces, actions = zip(*drawn.values())
+        read = part(altered(torch.cat(faces), generator)).split([len(some) for some in faces])
+        return {world: reading_loss(found[:, None], true[:, None], true.new_ones(len(true), 1, 1))
+                for world, found, true in zip(drawn, read, actions)}  # fmt: skip
 
 
 def altered(faces: Float[Tensor, "n 3 h w"], generator: torch.Generator) -> Float[Tensor, "n 3 h w"]:
