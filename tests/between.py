@@ -83,7 +83,8 @@ def encoder(
     """
     device, side = choose_device("auto"), load(after).config.face_size
     sizes = {"train": (train_people, train_frames), "val": (people, frames)}
-    films = {(split, world): film(split, world, *size, side, device) for split, size in sizes.items() for world in ("studio", "wild")}
+    films = {(split, world): film(split, world, *size, side, device)
+             for split, size in sizes.items() for world in ("studio", "wild")}  # fmt: skip
     order = torch.randperm(2 * train_people, generator=torch.Generator().manual_seed(0)).to(device)
 
     def look(model: LCA) -> dict[str, Any]:

@@ -5,7 +5,7 @@ part of the paper, where everything learns together, for far longer: a step of t
 of a person; here it sees many times as many in the same time, in both worlds, each more than once, altered. Steps draw from
 all that was filmed lately, half in each world. (From one film after the other nothing was learned: in 768 faces of 64
 people, who it is tells more of the actions than the face does. From one world after the other, batch norms learned with the
-statistics of one and were used with those of both: it cost two fifths of what the encoder reads in the wild.)
+statistics of one and were used with those of both, and the encoder read the wild worse for it.)
 """
 
 from __future__ import annotations
