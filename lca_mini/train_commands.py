@@ -64,7 +64,7 @@ def train(
         preset: Size of the model.
         init: Weights to begin with: a name, a .safetensors file or a folder.
         anew: Modules that begin with random weights in spite of --init, such as expression_encoder action_map.
-        still: Modules that learn nothing, such as expression_encoder surface_finder, which were taught alone.
+        still: Modules that learn nothing: expression_encoder surface_finder, which were taught alone and would forget.
         resume: Go on from the state in --out, exactly.
         data: Whom to learn from: wild, studio, mixed; stage, which is wild for pretrain and studio for posttrain; or a
             folder of samples (`lca-mini data make`).

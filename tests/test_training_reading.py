@@ -17,7 +17,7 @@ from lca_mini.model.surface import surface_loss, unweighed, weighed
 from lca_mini.training import FindingSettings, ReadingSettings, train_finding, train_reading
 from lca_mini.training.alone import Pool, turned
 from lca_mini.training.loop import random_model
-from lca_mini.training.reading import altered
+from lca_mini.training.reading import Reading, altered
 
 
 def test_the_encoder_alone_learns(tmp_path: Path) -> None:
@@ -54,6 +54,21 @@ def test_a_pool_keeps_the_latest_with_their_actions() -> None:
     seen = {round(v, 2) for _ in range(40) for v in pool.draw(5, generator)[1].flatten().tolist()}
     assert seen == {0.11, 0.12, 0.2, 0.21, 0.22}
     torch.testing.assert_close(faces[:, 0, 0, 0], actions[:, 0], atol=0.003, rtol=0)
+
+
+def test_norms_see_half_of_each_batch_in_each_world() -> None:
+    lesson = Reading(ReadingSettings(out="", films=1), random_model(preset("nano"), 0))
+    generator, seen = torch.Generator().manual_seed(0), []
+
+    class Part(torch.nn.Module):
+        def forward(self, faces: torch.Tensor) -> torch.Tensor:
+            seen.append((faces.flatten(1).mean(1) > 0.5).tolist())
+            return torch.full((len(faces), 52), 0.5)
+
+    for world, value in (("studio", 0.9), ("wild", 0.1)):
+        lesson.pools[world].add(torch.full((200, 3, 8, 8), value), torch.full((200, 52), value))
+        assert set(lesson.loss(Part(), generator)) == set(("studio", "wild")[: len(seen)])
+    assert seen == [[True] * 128, [True] * 128 + [False] * 128]
 
 
 def test_alterations_keep_a_face_where_it_is() -> None:
