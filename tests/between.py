@@ -14,22 +14,18 @@ from typing import Any, Callable
 
 import torch
 import tyro
-from torch import Tensor
 from tqdm import tqdm
 
-from lca_mini.capture.film import sample_people
 from lca_mini.device import choose_device, commit, device_name
-from lca_mini.measure.linear import fit_ridge_held_out
-from lca_mini.measure.probe import SMALL, ActionProbe, Codes, guess_who, read_back
+from lca_mini.measure.probe import encoded, film_faces, guess_who, probe_of, read_back
 from lca_mini.model import LCA, load, save_checkpoint
-from lca_mini.people.splits import seeds_of
+from lca_mini.training.alone import WORLDS
 from lca_mini.training.evaluate import REFERENCES, evaluate
 
 LOOKS = {"studio": ("studio", REFERENCES), "wild": ("wild", REFERENCES), "stylised": ("stylised", REFERENCES),
          "studio_1": ("studio", 1), "wild_1": ("wild", 1)}  # fmt: skip
 NUMBERS = ("psnr", "lpips", "face_psnr")
 ENCODER = "expression_encoder."
-AT_ONCE = 8  # people filmed
 RESULTS = Path(__file__).parents[1] / "results"
 
 
@@ -81,34 +77,20 @@ def encoder(
         people: Of each validation world, whom it is tried on.
         frames: Moments of each.
     """
-    device, side = choose_device("auto"), load(after).config.face_size
-    sizes = {"train": (train_people, train_frames), "val": (people, frames)}
-    films = {(split, world): film(split, world, *size, side, device)
-             for split, size in sizes.items() for world in ("studio", "wild")}  # fmt: skip
-    order = torch.randperm(2 * train_people, generator=torch.Generator().manual_seed(0)).to(device)
+    model, sizes = load(after).to(choose_device("auto")), {"train": (train_people, train_frames), "val": (people, frames)}
+    with tqdm(total=2 * (train_people + people), desc="film") as bar:
+        films = {(split, world): list(film_faces(model, split, 0, *size, world, bar.update))
+                 for split, size in sizes.items() for world in WORLDS}  # fmt: skip
 
     def look(model: LCA) -> dict[str, Any]:
-        codes = {which: Codes(torch.cat([model.expression_from_faces(some) for some in faces.split(AT_ONCE)]), *true)
-                 for which, (faces, *true) in films.items()}  # fmt: skip
-        known = [torch.cat([getattr(codes["train", world], part) for world in ("studio", "wild")])[order]
-                 for part in ("codes", "actions")]  # fmt: skip
-        probe = ActionProbe(*fit_ridge_held_out(*known))
+        codes = {which: encoded(model, film) for which, film in films.items()}
+        probe = probe_of([codes["train", world] for world in WORLDS])
         row = {world: {"r2": read_back(probe, codes["val", world])["r2_mean"],
-                       "identity": round(guess_who(codes["val", world].codes), 4)} for world in ("studio", "wild")}  # fmt: skip
+                       "identity": round(guess_who(codes["val", world].codes), 4)} for world in WORLDS}  # fmt: skip
         return row | {"mean": round(sum(values["r2"] for values in row.values()) / len(row), 4)}
 
     keep_best("encoder", before, after, out, shares, look, {"train_people": train_people, "train_frames": train_frames,
                                                              "people": people, "frames": frames})  # fmt: skip
-
-
-def film(split: str, world: str, people: int, frames: int, side: int, device: str) -> tuple[Tensor, Tensor, Tensor]:
-    """Close-ups of the first people of a split, their facial actions and their gaze."""
-    parts = []
-    for seeds in tqdm(seeds_of(split, 0, people).split(AT_ONCE), desc=f"film {split} {world}"):
-        sample = sample_people(seeds, world, 1, frames, SMALL, side, torch.device(device), len(seeds))
-        parts.append((sample.target_faces, sample.actions, sample.gaze))
-    faces, actions, gaze = (torch.cat(part) for part in zip(*parts))
-    return faces, actions, gaze
 
 
 @torch.no_grad()

@@ -7,6 +7,7 @@ The probe learns from people of the training split in both worlds, and is tested
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Callable
 
@@ -25,6 +26,8 @@ SMALL = 16  # pixels of the pictures that come along and are not looked at
 AT_ONCE = {"cpu": 4, "cuda": 16}
 WORLDS = {"test-studio": "studio", "test-wild": "wild"}
 Tick = Callable[[int], object]
+Faces = tuple[Float[Tensor, "P f 3 h w"], Float[Tensor, "P f 52"], Float[Tensor, "P f 4"]]
+"""Close-ups of f moments of P people, and the truth: facial actions, gaze."""
 
 
 @dataclass(frozen=True)
@@ -47,17 +50,30 @@ class ActionProbe(Movable):
         return self.ridge(codes).clamp(0, 1)
 
 
+def film_faces(
+    model: LCA, split: str, start: int, people: int, frames: int, kind: str, tick: Tick = lambda count: None
+) -> Iterator[Faces]:
+    """Film close-ups as training did ("wild" with a phone's faults), for this model and where it is, some people at a
+    time. tick: told of people done."""
+    device = model.anchors.points.device
+    for seeds in seeds_of(split, start, people).split(AT_ONCE[device.type]):
+        sample = sample_people(seeds, kind, 1, frames, SMALL, model.config.face_size, device, len(seeds))
+        yield sample.target_faces, sample.actions, sample.gaze
+        tick(len(seeds))
+
+
 @torch.no_grad()
+def encoded(model: LCA, films: Iterable[Faces]) -> Codes:
+    """What the encoder makes of `film_faces`."""
+    parts = [(model.expression_from_faces(faces), actions, gaze) for faces, actions, gaze in films]
+    return Codes(*(torch.cat(part) for part in zip(*parts)))
+
+
 def film_codes(
     model: LCA, split: str, start: int, people: int, frames: int, kind: str, tick: Tick = lambda count: None
 ) -> Codes:
-    """Film close-ups as training did ("wild" with a phone's faults), and encode them. tick: told of people done."""
-    device, parts = model.anchors.points.device, []
-    for seeds in seeds_of(split, start, people).split(AT_ONCE[device.type]):
-        sample = sample_people(seeds, kind, 1, frames, SMALL, model.config.face_size, device, len(seeds))
-        parts.append((model.expression_from_faces(sample.target_faces), sample.actions, sample.gaze))
-        tick(len(seeds))
-    return Codes(*(torch.cat(part) for part in zip(*parts)))
+    """Film and encode; arguments as in `film_faces`."""
+    return encoded(model, film_faces(model, split, start, people, frames, kind, tick))
 
 
 def fit_probe(
@@ -66,9 +82,14 @@ def fit_probe(
     """Learn the probe from `people` of the training split in each of both worlds (so many studio, so many wild ones)."""
     films = [film_codes(model, "train", start + i * people, people, frames, kind, tick)
              for i, kind in enumerate(("studio", "wild"))]  # fmt: skip
-    order = torch.randperm(2 * people, generator=torch.Generator().manual_seed(0)).to(films[0].codes.device)
-    codes, actions = (torch.cat([getattr(film, part) for film in films])[order] for part in ("codes", "actions"))
-    return ActionProbe(*fit_ridge_held_out(codes, actions))
+    return probe_of(films)
+
+
+def probe_of(films: list[Codes]) -> ActionProbe:
+    """Learn the probe from these people, in an order that is always the same."""
+    codes, actions = (torch.cat([getattr(film, part) for film in films]) for part in ("codes", "actions"))
+    order = torch.randperm(len(codes), generator=torch.Generator().manual_seed(0)).to(codes.device)
+    return ActionProbe(*fit_ridge_held_out(codes[order], actions[order]))
 
 
 def read_back(probe: ActionProbe, test: Codes) -> dict[str, Any]:

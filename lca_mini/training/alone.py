@@ -187,6 +187,19 @@ class Pool:
         return self.pictures[some].float() / 255, self.known[some]
 
 
+def from_each(
+    pools: dict[str, Pool], count: int, generator: torch.Generator
+) -> tuple[Float[Tensor, "n 3 h w"], Float[Tensor, "n *k"], dict[str, slice]]:
+    """A batch, half out of each world's pool (one alone fills its half); and which of it are of which world."""
+    drawn = {world: pool.draw(count // len(pools), generator) for world, pool in pools.items() if pool.seen}
+    pictures, known = (torch.cat(some) for some in zip(*drawn.values()))
+    where, first = {}, 0
+    for world, (some, _) in drawn.items():
+        where[world] = slice(first, first + len(some))
+        first += len(some)
+    return pictures, known, where
+
+
 def means(losses: dict[str, list[Tensor]]) -> dict[str, float]:
     """Of each world, and forgotten."""
     found = {world: round(float(torch.stack(values).mean()), 4) for world, values in losses.items() if values}

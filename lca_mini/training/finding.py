@@ -19,7 +19,7 @@ from lca_mini.config import MOST_IMAGES, check_ranges
 from lca_mini.data.people import film_with
 from lca_mini.model import LCA
 from lca_mini.model.surface import surface_loss, unweighed, weighed
-from lca_mini.training.alone import WORLDS, AloneSettings, Pool, train_alone, turned
+from lca_mini.training.alone import WORLDS, AloneSettings, Pool, from_each, train_alone, turned
 from lca_mini.training.losses import LossWeights
 
 KINDS = ("body", "face")
@@ -72,13 +72,12 @@ class Finding:
     def loss(self, part: nn.Module, generator: torch.Generator) -> dict[str, Float[Tensor, ""]]:
         """How far off places are, metres along the three axes, and a little for coverage and expected errors."""
         kind = KINDS[self.step % 2]
-        drawn = {world: pool.draw(self.batch // 2, generator) for world in WORLDS if (pool := self.pools[world, kind]).seen}
         self.step += 1
-        pictures, true = (torch.cat(some) for some in zip(*drawn.values()))
+        pictures, true, where = from_each({world: self.pools[world, kind] for world in WORLDS}, self.batch, generator)
         by = 2 * torch.rand(len(pictures), 4, device=pictures.device, generator=generator) - 1
         pictures, true = 1 - turned(1 - pictures, by), unweighed(turned(true.float(), by))  # white stays white
-        pairs = zip(*(maps.split([len(some) for some, _ in drawn.values()]) for maps in (part(pictures), true)))
-        wrong = {world: surface_loss(*pair) for world, pair in zip(drawn, pairs)}
+        found = part(pictures)
+        wrong = {world: surface_loss(found[some], true[some]) for world, some in where.items()}
         return {world: off + SURPRISE * surprise for world, (off, surprise) in wrong.items()}
 
 

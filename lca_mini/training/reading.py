@@ -19,7 +19,7 @@ from lca_mini.capture.takes import Studio
 from lca_mini.config import check_ranges
 from lca_mini.data.people import film_with
 from lca_mini.model import LCA
-from lca_mini.training.alone import WORLDS, AloneSettings, Pool, train_alone, turned
+from lca_mini.training.alone import WORLDS, AloneSettings, Pool, from_each, train_alone, turned
 from lca_mini.training.losses import reading_loss
 
 SMALL = 16  # pixels of the pictures that come along and are not looked at
@@ -61,11 +61,9 @@ class Reading:
 
     def loss(self, part: nn.Module, generator: torch.Generator) -> dict[str, Float[Tensor, ""]]:
         """The unexplained share of an action's variance, mean over actions."""
-        drawn = {world: pool.draw(self.batch // 2, generator) for world, pool in self.pools.items() if pool.seen}
-        faces, actions = zip(*drawn.values())
-        read = part(altered(torch.cat(faces), generator)).split([len(some) for some in faces])
-        return {world: reading_loss(found[:, None], true[:, None], true.new_ones(len(true), 1, 1))
-                for world, found, true in zip(drawn, read, actions)}  # fmt: skip
+        faces, actions, where = from_each(self.pools, self.batch, generator)
+        read, counts = part(altered(faces, generator)), faces.new_ones(len(faces), 1, 1)
+        return {world: reading_loss(read[some, None], actions[some, None], counts[some]) for world, some in where.items()}
 
 
 def altered(faces: Float[Tensor, "n 3 h w"], generator: torch.Generator) -> Float[Tensor, "n 3 h w"]:
