@@ -108,6 +108,12 @@ class Run:
         """People seen, repetitions counted."""
         return self.settings.steps * self.settings.batch
 
+    @property
+    def met(self) -> int:
+        """Different people among them."""
+        s = self.settings
+        return min(-(-s.steps // s.echo) * s.batch, s.studio_people if s.kind == "studio" else s.people)
+
     def in_folder(self, runs: Path) -> TrainSettings:
         """Settings with the folders filled in."""
         init = str(runs / self.after.name) if self.after else None
@@ -199,8 +205,12 @@ def table2(recipes: Recipes) -> Plan:
 
 
 def table3(recipes: Recipes) -> Plan:
-    """More and more people in pretraining, each row seeing equally many pictures."""
-    rows = tuple(Row(f"{count:,} people", recipes.both(people=count)) for count in CROWDS)
+    """More and more people in pretraining, each row seeing equally many pictures; the last one as many as it can
+    meet."""
+    ours = recipes.both()
+    most = ours[0].chain[0].met
+    crowds = [(f"{count:,} people", recipes.both(people=count)) for count in CROWDS if count < most]
+    rows = tuple(Row(*row) for row in [*crowds, (f"{most:,} people", ours)])
     claims = tuple(Claim(more.name, fewer.name, ("test-wild",)) for fewer, more in zip(rows, rows[1:]))
     return Plan("table3", "Table 3: people in pretraining", rows, claims)
 

@@ -226,9 +226,7 @@ def describe(name: str, budget: Budget) -> str:
     for run in plan.runs:
         minutes = run.people / rate / 60 if rate else math.nan
         total += minutes
-        s = run.settings
-        meets = min(run.people // s.echo, s.studio_people if s.kind == "studio" else s.people)
-        lines.append(f"  {run.name}: {run.people:,} people seen, {meets:,} different ones, {minutes:.1f} min")
+        lines.append(f"  {run.name}: {run.people:,} people seen, {run.met:,} different ones, {minutes:.1f} min")
     for row in plan.rows if name != "tokens" else ():
         for split in SPLITS:
             people, views = budget.test_people or PROTOCOL[split][0], budget.views or PROTOCOL[split][1]
