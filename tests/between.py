@@ -1,9 +1,10 @@
 """Weights between two, measured on validation people: `python tests/between.py whole|encoder BEFORE AFTER FOLDER`.
 
 Training on moves weights to where its own people are best; part of the way there is often better for all (robust
-fine-tuning, arXiv 2109.01903). `whole` mixes all but the expression encoder, which is AFTER's, and looks at pictures;
-`encoder` mixes that alone, batch norms and all, and asks what it reads and whether it tells who it is. Both write the best
-one's model.safetensors, and results/between_<which>_mini.json.
+fine-tuning, arXiv 2109.01903). `whole` mixes all but the expression encoder, which is AFTER's, and looks at pictures, and
+at close-ups of faces that pictures drive (half way there, whole people can be best and faces 0.5 dB worse); `encoder` mixes
+that alone, batch norms and all, and asks what it reads and whether it tells who it is. Both write the best one's
+model.safetensors, and their figures as between.json beside it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from tqdm import tqdm
 
 from lca_mini.device import choose_device, commit, device_name
 from lca_mini.measure.probe import encoded, film_faces, guess_who, probe_of, read_back
+from lca_mini.measure.reenact import measure_reenactment
 from lca_mini.model import LCA, load, save_checkpoint
 from lca_mini.training.alone import WORLDS
 from lca_mini.training.evaluate import REFERENCES, evaluate
@@ -26,7 +28,6 @@ LOOKS = {"studio": ("studio", REFERENCES), "wild": ("wild", REFERENCES), "stylis
          "studio_1": ("studio", 1), "wild_1": ("wild", 1)}  # fmt: skip
 NUMBERS = ("psnr", "lpips", "face_psnr")
 ENCODER = "expression_encoder."
-RESULTS = Path(__file__).parents[1] / "results"
 
 
 def between(before: str, after: str, share: float, encoder: bool) -> LCA:
@@ -39,9 +40,10 @@ def between(before: str, after: str, share: float, encoder: bool) -> LCA:
 
 
 def whole(
-    before: str, after: str, out: Path, /, shares: tuple[float, ...] = (0.0, 0.5, 0.75, 1.0), people: int = 48, views: int = 4
-) -> None:
-    """Mix all but the encoder; the best is best in PSNR, mean over both worlds, stylised people, and one picture.
+    before: str, after: str, out: Path, /, shares: tuple[float, ...] = (0.0, 0.5, 0.75, 1.0), people: int = 48,
+    views: int = 4, faces: int = 16, frames: int = 8,
+) -> None:  # fmt: skip
+    """Mix all but the encoder; the best is best in PSNR, mean over both worlds, stylised people, one picture, and faces.
 
     Args:
         before: Weights, as `load` takes them.
@@ -50,15 +52,18 @@ def whole(
         shares: Of `after`, 0 to 1.
         people: Of each validation world.
         views: Pictures of each to reproduce.
+        faces: People of the studio whose faces drive themselves.
+        frames: Moments of each.
     """
 
     def look(model: LCA) -> dict[str, Any]:
         found = {name: evaluate(model, "val", people, views, images, batch=16, kind=kind)[0]
                  for name, (kind, images) in LOOKS.items()}  # fmt: skip
         row = {name: {number: round(values[number], 4) for number in NUMBERS} for name, values in found.items()}
+        row["faces"] = {"psnr": measure_reenactment(model, faces, frames, "auto", split="val")["psnr"]["self"]}
         return row | {"mean": round(sum(values["psnr"] for values in row.values()) / len(row), 4)}
 
-    keep_best("whole", before, after, out, shares, look, {"people": people, "views": views})
+    keep_best("whole", before, after, out, shares, look, {"people": people, "views": views, "faces": faces, "frames": frames})
 
 
 def encoder(
@@ -108,7 +113,7 @@ def keep_best(
     save_checkpoint(between(before, after, kept, which == "encoder"), out / "model.safetensors", about, dtype=torch.bfloat16)
     result = {"measure": "between", "command": f"python tests/between.py {which} {before} {after} {out}", "commit": commit(),
               "device": device_name(device)} | sizes | {"rows": rows, "kept": kept}  # fmt: skip
-    (RESULTS / f"between_{which}_mini.json").write_text(json.dumps(result, indent=1) + "\n")
+    (out / "between.json").write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

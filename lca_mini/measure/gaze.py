@@ -114,7 +114,8 @@ def apart(a: Float[Tensor, "n 2"], b: Float[Tensor, "n 2"]) -> Float[Tensor, " n
 
 @torch.no_grad()
 def measure_gaze(
-    model: LCA, train_people: int, people: int, frames: int, steps: int, backend: str, tick: Tick = lambda count: None
+    model: LCA, train_people: int, people: int, frames: int, steps: int, backend: str, tick: Tick = lambda count: None,
+    split: str = "test-studio",
 ) -> dict[str, Any]:
     """The reader's error on renders of test people, on true pictures of them, and that of always saying straight ahead.
 
@@ -123,9 +124,9 @@ def measure_gaze(
     device = model.anchors.points.device
     at_once = 4 if device.type == "cpu" else 16
     reader = teach(*film_eyes(model, "train", 10_000, train_people, frames, at_once, tick), steps)
-    true, degrees = film_eyes(model, "test-studio", 0, people, frames, at_once, tick)
+    true, degrees = film_eyes(model, split, 0, people, frames, at_once, tick)
     read = []
-    for seeds in seeds_of("test-studio", 0, people).split(1):
+    for seeds in seeds_of(split, 0, people).split(1):
         motion = looking_about(seeds, frames)[0].to(device)
         avatar = avatars_of(model, seeds)
         cameras = eye_cameras(model.body, avatar.betas, motion, PIXELS)

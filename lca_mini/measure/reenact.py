@@ -39,7 +39,7 @@ def mean(values: Tensor) -> float:
 
 @torch.no_grad()
 def measure_reenactment(
-    model: LCA, people: int, frames: int, backend: str, tick: Tick = lambda count: None
+    model: LCA, people: int, frames: int, backend: str, tick: Tick = lambda count: None, split: str = "test-studio"
 ) -> dict[str, Any]:
     """Each person's avatar driven by their own face, by the next person's, by actions, and not at all.
 
@@ -49,7 +49,7 @@ def measure_reenactment(
     device = model.anchors.points.device
     rows: dict[str, list[Tensor]] = {"self": [], "cross": [], "actions": [], "neutral": []}
     for i in range(people):
-        seeds = seeds_of("test-studio", i, 1)
+        seeds = seeds_of(split, i, 1)
         avatar, own = avatars_of(model, seeds), random_frames(seeds, frames, "studio").to(device)
         betas = grow(seeds, device).betas
         turns = 2 * uniforms(seeds, 71, frames * 4).view(1, frames, 2, 2).to(device) - 1
@@ -58,7 +58,7 @@ def measure_reenactment(
         true = true_pictures(seeds, own, cameras)
         seen = replace(cameras, viewmats=cameras.viewmats[:, :, :1], Ks=cameras.Ks[:, :, :1])
         codes = {"self": model.expression_from_faces(true[:, :, 1]), "actions": model.expression_from_actions(own.actions)}
-        codes["cross"] = model.expression_from_faces(filmed_like(model, seeds_of("test-studio", (i + 1) % people, 1), own))
+        codes["cross"] = model.expression_from_faces(filmed_like(model, seeds_of(split, (i + 1) % people, 1), own))
         codes["neutral"] = torch.zeros_like(codes["self"])
         masks, signal = region_masks(model.body, betas, own, seen, "face"), driving_signal(model, own)
         for name, code in codes.items():
