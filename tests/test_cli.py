@@ -197,6 +197,11 @@ def test_as_a_process(tmp_path: Path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_reader_who_leaves_is_no_error():
+    command = f"{sys.executable} -m lca_mini experiment table1 --preset nano --device cpu --plan | true"
+    assert subprocess.run(command, shell=True, capture_output=True, text=True).stderr == ""
+
+
 def test_interruption_leaves_nothing(pictures: Path, tmp_path: Path, nano: Path, monkeypatch, capsys):
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt

@@ -8,6 +8,7 @@ import math
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,8 +55,15 @@ def small(monkeypatch, net):
         return (with_weights(model, settings.init) if settings.init else model).train()
 
     monkeypatch.setattr(loop, "make_model", make)
-    monkeypatch.setattr(running, "load", lambda path, device: with_weights(
-        tiny_model(dual_branch=json.loads((path / "summary.json").read_text())["settings"]["dual_branch"]), path).eval())
+    def loaded(path, device="cpu", expect_preset="nano"):
+        if expect_preset != "nano":
+            raise ValueError("of preset nano")
+        if path == "mini":  # stands for any that are there
+            return tiny_model(0).eval()
+        summary = json.loads((path / "summary.json").read_text())
+        return with_weights(tiny_model(dual_branch=summary["settings"]["dual_branch"]), path).eval()
+
+    monkeypatch.setattr(running, "load", loaded)
 
 
 def go(name, folder, **changes):
@@ -130,6 +138,23 @@ def test_a_table_in_pieces_is_the_table_at_once(tmp_path):
     assert "\n\nof another plan\n\n| split" in markdown(stored | {"note": "of another plan"})
     again = time.monotonic()
     assert go("s1", tmp_path / "cut")["rows"] == whole["rows"] and time.monotonic() - again < 2
+
+
+def test_trained_weights_beside_peers(tmp_path, monkeypatch):
+    other = tiny_model(1).eval()  # in the peers' place: they have tests of their own
+    monkeypatch.setattr(running, "measure", lambda peer, body, config, split, **words: running.evaluate(other, split, **words))
+    monkeypatch.setattr(running.Peer, "prepare", lambda peer, *given: None)
+    made = go("peers", tmp_path)
+    assert made["complete"] and len(made["rows"]) == 6 * 2 and len(made["claims"]) == 4 * 2
+    assert not list((tmp_path / "runs").glob("nano-*")), "nothing was trained"
+    ours = made["rows"][0]
+    assert (ours["row"], ours["method"], ours["people_seen"]) == ("ours, 8 images", "weights", 0)
+    assert "people seen" not in markdown(made).splitlines()[0] and ": mini**" in markdown(made)
+    monkeypatch.setattr(running, "find_files", lambda path: [Path(__file__)])  # other weights
+    go("peers", tmp_path)
+    assert len(list((tmp_path / "runs" / "scores").glob("weights-*"))) == 2 * 4, "what others scored is not theirs"
+    with pytest.raises(ValueError, match="preset"):
+        go("peers", tmp_path, budget=replace(TOY, preset="mini"))
 
 
 def test_processes_share_the_work_and_never_do_the_same_twice(tmp_path, monkeypatch):

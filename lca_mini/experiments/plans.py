@@ -38,7 +38,8 @@ PICTURES = {"cpu": 2.0, "cuda": 60.0}  # filmed, drawn and measured a second, na
 class Budget:
     """What an experiment may cost. people_seen: of each row, 0 for the preset's own. scale: multiplies it. test_people,
     views: of each test split, 0 for the protocol's. peer_seconds, peer_steps: of optimising a person (`Effort`). batch,
-    echo: as in `TrainSettings`, 0 for the preset's own. learning: changes of `TrainSettings` that all runs share, such as lr or batch."""
+    echo: as in `TrainSettings`, 0 for the preset's own. learning: changes of `TrainSettings` that all runs share, such as lr or batch. weights: that
+    "peers" measures, as `load` takes them."""
 
     preset: str = "mini"
     people_seen: int = 0
@@ -53,6 +54,7 @@ class Budget:
     batch: int = 0
     echo: int = 0
     learning: tuple[tuple[str, Any], ...] = ()
+    weights: str = "mini"
 
     def __post_init__(self) -> None:
         """Raises: ValueError, one sentence, for what cannot be run."""
@@ -122,7 +124,8 @@ class Run:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of a table: who re-enacts people, after which runs (one a seed; none for peers that learn from nobody)."""
+    """A line of a table: who re-enacts people, after which runs (one a seed; none for peers that learn from nobody, and for
+    "weights", trained elsewhere)."""
 
     name: str
     runs: tuple[Run, ...] = ()
@@ -191,17 +194,26 @@ def table1(recipes: Recipes) -> Plan:
 
 def table2(recipes: Recipes) -> Plan:
     """Ours against peers, from 8 pictures and from 1."""
-    ours = recipes.both()
     lhm = recipes.both(fusion="cross", dual_branch=False, finder=False, face_crops=False)
+    learned = (Row("ours", recipes.both()), Row("cross-attention, one branch, no faces", lhm))
+    return beside_peers("table2", "Table 2: peers", learned)
+
+
+def peers(recipes: Recipes) -> Plan:
+    """The peers of table 2 that learn from nobody beside weights that have been trained: nothing is to be trained."""
+    return beside_peers("peers", f"Table 2 with trained weights: {recipes.budget.weights}", (Row("ours", method="weights"),))
+
+
+def beside_peers(name: str, title: str, learned: tuple[Row, ...]) -> Plan:
+    """These rows, and peers that learn from nobody, from 8 pictures and from 1; the first row is to be ahead."""
     rows, claims = [], []
     for images in (8, 1):
-        here = [Row("ours", ours, images), Row("cross-attention, one branch, no faces", lhm, images),
-                Row("optimised for each person", (), images, "optimised"),
-                Row("template, projected texture", (), images, "projected")]  # fmt: skip
-        here = [replace(row, name=f"{row.name}, {images} image{'s' * (images > 1)}") for row in here]
+        here = [*learned, Row("optimised for each person", method="optimised"),
+                Row("template, projected texture", method="projected")]  # fmt: skip
+        here = [replace(row, name=f"{row.name}, {images} image{'s' * (images > 1)}", images=images) for row in here]
         rows += here
         claims += [Claim(here[0].name, peer.name) for peer in here[1:]]
-    return Plan("table2", "Table 2: peers", tuple(rows), tuple(claims))
+    return Plan(name, title, tuple(rows), tuple(claims))
 
 
 def table3(recipes: Recipes) -> Plan:
@@ -230,7 +242,7 @@ def tokens(recipes: Recipes) -> Plan:
     return Plan("tokens", "Figure 6 and S.1: tokens and attention", rows, ())
 
 
-EXPERIMENTS = {"table1": table1, "table2": table2, "table3": table3, "s1": s1, "tokens": tokens}
+EXPERIMENTS = {"table1": table1, "table2": table2, "peers": peers, "table3": table3, "s1": s1, "tokens": tokens}
 
 
 def plan_of(name: str, budget: Budget) -> Plan:

@@ -29,6 +29,7 @@ from lca_mini.experiments.tables import markdown, verdicts
 from lca_mini.experiments.tokens import compare_tokens
 from lca_mini.export import save_png, whole_file
 from lca_mini.model import load
+from lca_mini.model.checkpoint import find_files
 from lca_mini.training import evaluate, train
 from lca_mini.training.evaluate import PROTOCOL, measure
 from lca_mini.training.folder import made_folder
@@ -97,6 +98,8 @@ def run_experiment(
     Raises: ValueError, one sentence, for what cannot be run, before any work.
     """
     plan, runs, out = plan_of(name, budget), Path(runs), Path(out)
+    if any(row.method == "weights" for row in plan.rows):
+        load(budget.weights, expect_preset=budget.preset)
     device = choose_device(budget.device)
     made_folder(runs), made_folder(out)
     about = {"experiment": name, "title": plan.title, "command": command or " ".join(["lca-mini", *sys.argv[1:]]),
@@ -181,16 +184,18 @@ def score(
     effort = Effort(budget.peer_steps, budget.peer_seconds)
     if row.method == "optimised":
         facts |= asdict(effort)
+    if row.method == "weights":
+        facts["weights"] = [hashlib.sha256(part.read_bytes()).hexdigest() for part in find_files(budget.weights)]
     key = f"{row.method}-{hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]}"
     file = runs / "scores" / f"{key}.json"
     words = {"people": people, "views": views, "images": row.images, "lpips": budget.lpips, "film": film, "cast": cast,
              "batch": 16 if device == "cuda" else 4}  # fmt: skip
     with held(runs / "locks" / key):
         if not file.exists():
-            if run is not None:
+            if row.method in ("model", "weights"):
                 clock.begin(minutes_of_scores(budget, device, people * views))
-                model = load(runs / run.name, device)
-                made, _ = evaluate(model, split, face_crops=run.settings.face_crops, **words)
+                model = load(runs / run.name if run else budget.weights, device)
+                made, _ = evaluate(model, split, face_crops=run.settings.face_crops if run else True, **words)
             else:
                 peer = Peer(row.method, preset(budget.preset), device, split, row.images, views, effort, runs / "peers" / key,
                             film)

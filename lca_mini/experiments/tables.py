@@ -62,8 +62,9 @@ def markdown(result: dict[str, Any]) -> Markdown:
     scores, head = result["rows"], [words for words, _ in MEASURES.values()]
     kinds = sorted({str(s.get("lpips_kind")) for s in scores})
     people = sorted({f"{s['split']} {s['people']}" for s in scores})
-    lines = [f"**{result['title']}** ({result['budget']['preset']}, {result['budget']['people_seen']:,} people seen a row, "
-             f"{result['device']}{', ' + ' and '.join(kinds) if kinds else ''}; people: {', '.join(people) or 'none yet'})", ""]  # fmt: skip
+    learned = f"{result['budget']['people_seen']:,} people seen a row, " if result["experiment"] != "peers" else ""
+    lines = [f"**{result['title']}** ({result['budget']['preset']}, {learned}{result['device']}"
+             f"{', ' + ' and '.join(kinds) if kinds else ''}; people: {', '.join(people) or 'none yet'})", ""]
     if result.get("note"):
         lines += [result["note"], ""]
     if not result["complete"]:
