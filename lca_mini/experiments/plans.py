@@ -38,8 +38,8 @@ PICTURES = {"cpu": 2.0, "cuda": 60.0}  # filmed, drawn and measured a second, na
 class Budget:
     """What an experiment may cost. people_seen: of each row, 0 for the preset's own. scale: multiplies it. test_people,
     views: of each test split, 0 for the protocol's. peer_seconds, peer_steps: of optimising a person (`Effort`). batch,
-    echo: as in `TrainSettings`, 0 for the preset's own. learning: changes of `TrainSettings` that all runs share, such as lr or batch. weights: that
-    "peers" measures, as `load` takes them."""
+    echo: as in `TrainSettings`, 0 for the preset's own. learning: changes of `TrainSettings` that all runs share, such as
+    lr or batch. weights: that "peers" measures, as `load` takes them."""
 
     preset: str = "mini"
     people_seen: int = 0
