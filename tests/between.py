@@ -18,6 +18,7 @@ import tyro
 from tqdm import tqdm
 
 from lca_mini.device import choose_device, commit, device_name
+from lca_mini.measure.gaze import measure_gaze
 from lca_mini.measure.probe import encoded, film_faces, guess_who, probe_of, read_back
 from lca_mini.measure.reenact import measure_reenactment
 from lca_mini.model import LCA, load, save_checkpoint
@@ -41,7 +42,7 @@ def between(before: str, after: str, share: float, encoder: bool) -> LCA:
 
 def whole(
     before: str, after: str, out: Path, /, shares: tuple[float, ...] = (0.0, 0.5, 0.75, 1.0), people: int = 48,
-    views: int = 4, faces: int = 16, frames: int = 8,
+    views: int = 4, faces: int = 16, frames: int = 8, gaze: int = 24,
 ) -> None:  # fmt: skip
     """Mix all but the encoder; the best is best in PSNR, mean over both worlds, stylised people, one picture, and faces.
 
@@ -54,16 +55,20 @@ def whole(
         views: Pictures of each to reproduce.
         faces: People of the studio whose faces drive themselves.
         frames: Moments of each.
+        gaze: People of the studio whose gaze is read back; it is told, and does not choose.
     """
 
     def look(model: LCA) -> dict[str, Any]:
         found = {name: evaluate(model, "val", people, views, images, batch=16, kind=kind)[0]
                  for name, (kind, images) in LOOKS.items()}  # fmt: skip
         row = {name: {number: round(values[number], 4) for number in NUMBERS} for name, values in found.items()}
-        row["faces"] = {"psnr": measure_reenactment(model, faces, frames, "auto", split="val")["psnr"]["self"]}
+        driven = measure_reenactment(model, faces, frames, "auto", split="val")["psnr"]
+        looking = measure_gaze(model, 256, gaze, 10, 2400, "auto", split="val")
+        row["faces"] = {"psnr": driven["self"], "by_actions": driven["actions"], "gaze_degrees": looking["renders_degrees"]}
         return row | {"mean": round(sum(values["psnr"] for values in row.values()) / len(row), 4)}
 
-    keep_best("whole", before, after, out, shares, look, {"people": people, "views": views, "faces": faces, "frames": frames})
+    sizes = {"people": people, "views": views, "faces": faces, "frames": frames, "gaze": gaze}
+    keep_best("whole", before, after, out, shares, look, sizes)
 
 
 def encoder(
