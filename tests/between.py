@@ -18,7 +18,8 @@ import tyro
 from tqdm import tqdm
 
 from lca_mini.device import choose_device, commit, device_name
-from lca_mini.measure.gaze import measure_gaze
+from lca_mini.measure.driving import SIZES
+from lca_mini.measure.gaze import read_gaze, reader_of
 from lca_mini.measure.probe import encoded, film_faces, guess_who, probe_of, read_back
 from lca_mini.measure.reenact import measure_reenactment
 from lca_mini.model import LCA, load, save_checkpoint
@@ -58,12 +59,15 @@ def whole(
         gaze: People of the studio whose gaze is read back; it is told, and does not choose.
     """
 
+    size = SIZES["cuda"]
+    reader = reader_of(load(after).to(choose_device("auto")), size.gaze_train_people, size.gaze_frames, size.gaze_steps)
+
     def look(model: LCA) -> dict[str, Any]:
         found = {name: evaluate(model, "val", people, views, images, batch=16, kind=kind)[0]
                  for name, (kind, images) in LOOKS.items()}  # fmt: skip
         row = {name: {number: round(values[number], 4) for number in NUMBERS} for name, values in found.items()}
         driven = measure_reenactment(model, faces, frames, "auto", split="val")["psnr"]
-        looking = measure_gaze(model, 256, gaze, 10, 2400, "auto", split="val")
+        looking = read_gaze(model, reader, "val", gaze, size.gaze_frames, "auto")
         row["faces"] = {"psnr": driven["self"], "by_actions": driven["actions"], "gaze_degrees": looking["renders_degrees"]}
         return row | {"mean": round(sum(values["psnr"] for values in row.values()) / len(row), 4)}
 

@@ -58,13 +58,15 @@ def claims() -> str:
         size = "mini" if f"{name}_mini" in files else "nano"
         found = [c for c in files.get(f"{name}_{size}", {}).get("claims", []) if c["of"] == of and ahead in ("", c["ahead"])]
         ours = ", ".join(f"{round(c['difference'], 1) + 0.0:+.1f} dB {c['split'][5:]} (**{c['verdict']}**)" for c in found) or MISSING
+        command = f"experiment {name}"
         if found:
             stored = files[f"{name}_{size}"]
+            command = stored["command"].split(" (")[0].removeprefix("lca-mini ")
             how = f"{size}, {stored['budget']['people_seen']:,} people seen a row"
             if name == "peers":
                 how = f"the shipped weights, {stored['rows'][0]['people']} people of each"
             ours += f"; {how}" + ", an earlier version" * ("note" in stored)
-        rows.append((words, paper, ours, notebook, f"experiment {name}"))
+        rows.append((words, paper, ours, notebook, command))
     rows += [
         ("stylised people come out too", "shown, without a figure",
          measured("test-stylised", "{psnr:.1f} dB on statues, clay and toons"), "11_limits_and_exercises",

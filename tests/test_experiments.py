@@ -54,7 +54,6 @@ def small(monkeypatch, net):
         model = tiny_model(settings.seed, dual_branch=settings.dual_branch)
         return (with_weights(model, settings.init) if settings.init else model).train()
 
-    monkeypatch.setattr(loop, "make_model", make)
     def loaded(path, device="cpu", expect_preset="nano"):
         if expect_preset != "nano":
             raise ValueError("of preset nano")
@@ -63,6 +62,7 @@ def small(monkeypatch, net):
         summary = json.loads((path / "summary.json").read_text())
         return with_weights(tiny_model(dual_branch=summary["settings"]["dual_branch"]), path).eval()
 
+    monkeypatch.setattr(loop, "make_model", make)
     monkeypatch.setattr(running, "load", loaded)
 
 
@@ -110,6 +110,8 @@ def test_the_kinds_of_training_are_those_of_the_paper():
     peer = plan_of("table2", Budget()).rows[1].runs[0]
     for settings in (peer.settings, peer.after.settings):
         assert not settings.face_crops and settings.config.fusion == "cross" and not settings.config.finder_channels
+    crowd = [row.runs[0].after.settings.people for row in plan_of("table3", Budget()).rows]
+    assert crowd == [100, 1_000, 10_000, 100_000]
 
 
 def test_a_row_of_table_3_says_how_many_people_it_meets():

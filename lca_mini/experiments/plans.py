@@ -221,8 +221,8 @@ def table3(recipes: Recipes) -> Plan:
     meet."""
     ours = recipes.both()
     most = ours[0].chain[0].met
-    crowds = [(f"{count:,} people", recipes.both(people=count)) for count in CROWDS if count < most]
-    rows = tuple(Row(*row) for row in [*crowds, (f"{most:,} people", ours)])
+    fewer = (Row(f"{count:,} people", recipes.both(people=count)) for count in CROWDS if count < most)
+    rows = (*fewer, Row(f"{most:,} people", ours))
     claims = tuple(Claim(more.name, fewer.name, ("test-wild",)) for fewer, more in zip(rows, rows[1:]))
     return Plan("table3", "Table 3: people in pretraining", rows, claims)
 

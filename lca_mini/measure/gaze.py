@@ -114,17 +114,34 @@ def apart(a: Float[Tensor, "n 2"], b: Float[Tensor, "n 2"]) -> Float[Tensor, " n
 
 @torch.no_grad()
 def measure_gaze(
-    model: LCA, train_people: int, people: int, frames: int, steps: int, backend: str, tick: Tick = lambda count: None,
-    split: str = "test-studio",
+    model: LCA, train_people: int, people: int, frames: int, steps: int, backend: str, tick: Tick = lambda count: None
 ) -> dict[str, Any]:
-    """The reader's error on renders of test people, on true pictures of them, and that of always saying straight ahead.
+    """`read_gaze` by a `reader_of` so many people, of test people in the studio."""
+    reader = reader_of(model, train_people, frames, steps, tick)
+    found = read_gaze(model, reader, "test-studio", people, frames, backend, tick)
+    return found | {"train_people": train_people, "people": people, "frames": frames, "steps": steps, "pixels": PIXELS}
+
+
+def reader_of(model: LCA, people: int, frames: int, steps: int, tick: Tick = lambda count: None) -> GazeReader:
+    """A reader taught on so many train people; of the model, only the body and the device count."""
+    return teach(*film_eyes(model, "train", 10_000, people, frames, people_at_once(model), tick), steps)
+
+
+def people_at_once(model: LCA) -> int:
+    """Filmed together."""
+    return 4 if model.anchors.points.device.type == "cpu" else 16
+
+
+@torch.no_grad()
+def read_gaze(
+    model: LCA, reader: GazeReader, split: str, people: int, frames: int, backend: str, tick: Tick = lambda count: None
+) -> dict[str, float]:
+    """The reader's error on renders of people, on true pictures of them, and that of always saying straight ahead.
 
     Eyes of people with sunglasses count like all others.
     """
     device = model.anchors.points.device
-    at_once = 4 if device.type == "cpu" else 16
-    reader = teach(*film_eyes(model, "train", 10_000, train_people, frames, at_once, tick), steps)
-    true, degrees = film_eyes(model, split, 0, people, frames, at_once, tick)
+    true, degrees = film_eyes(model, split, 0, people, frames, people_at_once(model), tick)
     read = []
     for seeds in seeds_of(split, 0, people).split(1):
         motion = looking_about(seeds, frames)[0].to(device)
@@ -140,5 +157,4 @@ def measure_gaze(
         "true_pictures_degrees": round(float(apart(reader(true), degrees).mean()), 2),
         "always_straight_degrees": round(float(apart(0 * degrees, degrees).mean()), 2),
         "yaw_read_per_degree": round(float(slope[0]), 3), "pitch_read_per_degree": round(float(slope[1]), 3),
-        "train_people": train_people, "people": people, "frames": frames, "steps": steps, "pixels": PIXELS,
     }  # fmt: skip
