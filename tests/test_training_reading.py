@@ -22,7 +22,7 @@ from lca_mini.training.reading import Reading, altered
 
 def test_the_encoder_alone_learns(tmp_path: Path) -> None:
     settings = ReadingSettings(
-        out=str(tmp_path / "a"), preset="nano", films=1, people=3, close_ups=6, echo=400, lr=2e-3, device="cpu"
+        out=str(tmp_path / "a"), preset="nano", films=1, people=3, close_ups=6, echo=800, lr=2e-3, device="cpu"
     )
     made = train_reading(settings)
     assert made["films"] == 1 and made["pictures"] == 18 and set(made["loss"]) == {"studio"}

@@ -1,6 +1,6 @@
 """Names of the SMPL-X joints and of the 52 facial actions, in the order every array of the library uses.
 
-Enters: nothing. Leaves: `JOINTS`, `PARENTS`, `ACTIONS`.
+Enters: nothing. Leaves: `JOINTS`, `PARENTS`, `ACTIONS`, `MIRRORED`.
 """
 
 from __future__ import annotations
@@ -36,3 +36,7 @@ ACTIONS: tuple[str, ...] = tuple(
     )
 )
 """The 52 facial actions, named as ARKit names them, in alphabetical order; each goes from 0 to 1."""
+
+_SWAPPED = [a.replace("Left", "Right") if "Left" in a else a.replace("Right", "Left") for a in ACTIONS]
+MIRRORED: tuple[int, ...] = tuple(ACTIONS.index(name) for name in _SWAPPED)
+"""Which action each one is in a mirror: the same on the other side, itself where it has no side."""

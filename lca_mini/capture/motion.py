@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from lca_mini.body.lbs import axis_angle, quaternion_product, quaternions
-from lca_mini.body.names import ACTIONS, JOINTS
+from lca_mini.body.names import ACTIONS, JOINTS, MIRRORED
 from lca_mini.capture.chance import normals, uniforms
 from lca_mini.capture.constants import constant
 from lca_mini.capture.gestures import ARMS, FACES, HANDS, LEGS, MILD, actions_of, table
@@ -130,7 +130,7 @@ def _random_faces(u: Tensor, g: Tensor, wild: bool) -> tuple[Tensor, Tensor]:
         for k in range(3):
             index = (u[..., 4 + k] * len(ACTIONS)).long()
             alone = F.one_hot(index, len(ACTIONS)).float()
-            other = F.one_hot(_other_side(u.device)[index], len(ACTIONS)).float()
+            other = F.one_hot(_mirrored(u.device)[index], len(ACTIONS)).float()
             coupled = (u[..., 7 + k] < 0.8).float()[..., None]
             amount = (1.5 * u[..., 10 + k] - 0.5).clamp(min=0)[..., None]
             out = torch.maximum(out, amount * torch.maximum(alone, coupled * other * (0.85 + 0.15 * u[..., 13:14])))
@@ -287,7 +287,6 @@ def _named(name: str, device: torch.device) -> Tensor:
 
 
 @lru_cache(maxsize=8)
-def _other_side(device: torch.device) -> Tensor:
-    """The same action on the other side of the face, itself where it has no side, [52]."""
-    swap = [a[:-4] + "Right" if a.endswith("Left") else a[:-5] + "Left" if a.endswith("Right") else a for a in ACTIONS]
-    return torch.tensor([ACTIONS.index(s) if s in ACTIONS else i for i, s in enumerate(swap)], device=device)
+def _mirrored(device: torch.device) -> Tensor:
+    """`MIRRORED`, kept where it is used, [52]."""
+    return torch.tensor(MIRRORED, device=device)

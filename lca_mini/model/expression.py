@@ -5,7 +5,8 @@ the facial expression code, learned through the correction branch: the encoder s
 teaches it. What differs from the paper, where the code is FACS-inspired and not told further: the encoder reads as many
 numbers as there are facial actions, and one matrix, the `ActionMap`, makes epsilon of them, read or given. So sliders and
 motion files drive as faces do, a face can be read back, and a code has no room for who it is. Where a sample knows its
-actions, they teach the reading too; without, only the render does. No action at all is the zero code.
+actions, they teach the reading too; without, only the render does. A face is read in a mirror
+too. No action at all is the zero code.
 """
 
 from __future__ import annotations
@@ -57,11 +58,13 @@ class Stage(nn.Module):
 
 class ExpressionEncoder(nn.Module):
     """A small convolutional network that reads facial actions off a face crop. The statistics of its norms are learned by
-    `training.reading` alone; elsewhere it stays in evaluation mode."""
+    `training.reading` alone; elsewhere it stays in evaluation mode, where it is asked about the face in a mirror as well,
+    and answers with the mean of both."""
 
-    def __init__(self, face_size: int, actions: int, base_channels: int) -> None:
-        """`base_channels`: of the first stage."""
+    def __init__(self, face_size: int, mirrored: tuple[int, ...], base_channels: int) -> None:
+        """`mirrored`: which action each one is in a mirror. `base_channels`: of the first stage."""
         super().__init__()
+        self.register_buffer("mirrored", torch.tensor(mirrored), persistent=False)
         self.size = min(face_size, LARGEST_FACE)
         self.margin = round(self.size * (1 - MIDDLE) / 2)
         side = self.size - 2 * self.margin
@@ -72,7 +75,7 @@ class ExpressionEncoder(nn.Module):
         self.net = nn.Sequential(
             *(Stage(before, after, looks) for before, after, looks in zip(widths, widths[1:], LOOKS)),
             nn.Conv2d(widths[-1], 2 * base_channels, 1), nn.GroupNorm(1, 2 * base_channels), nn.SiLU(), nn.Flatten(),
-            nn.Linear(2 * base_channels * side**2, actions),
+            nn.Linear(2 * base_channels * side**2, len(mirrored)),
         )  # fmt: skip
         # whatever differs between faces is noise at first; were it read, learning would begin by silencing the features
         with torch.no_grad():
@@ -86,7 +89,10 @@ class ExpressionEncoder(nn.Module):
         if flat.shape[-1] != self.size:
             flat = F.interpolate(flat, (self.size, self.size), mode="bilinear", antialias=True)
         inner = slice(self.margin, self.size - self.margin)
-        raw = self.net(2 * flat[..., inner, inner] - 1).float()
+        seen = 2 * flat[..., inner, inner] - 1
+        raw = self.net(seen).float()
+        if not self.training:
+            raw = (raw + self.net(seen.flip(-1)).float()[:, self.mirrored]) / 2
         # gradients pass as if there were no bounds: an action read as -0.1 that should be 0.3 must come back
         return (raw + (raw.clamp(0, 1) - raw).detach()).reshape(*faces.shape[:-3], -1)
 

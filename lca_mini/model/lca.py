@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from lca_mini.body import ACTIONS, Anchors, Body
+from lca_mini.body import ACTIONS, MIRRORED, Anchors, Body
 from lca_mini.body import bone_transforms, rest_joints, sample_anchors, with_gaze
 from lca_mini.body.lbs import blend_transforms, carry_gaussians
 from lca_mini.config import Config
@@ -93,7 +93,7 @@ class LCA(nn.Module):
         nn.init.zeros_(self.betas_head[-1].weight)
         nn.init.zeros_(self.betas_head[-1].bias)
         base_channels = min(64, width // 48 * 4)
-        self.expression_encoder = ExpressionEncoder(config.face_size, len(ACTIONS), base_channels)
+        self.expression_encoder = ExpressionEncoder(config.face_size, MIRRORED, base_channels)
         self.action_map = ActionMap(len(ACTIONS), config.expression_dim)
         self.face_finder = FaceFinder()
         self.light_head = LightHead(width)

@@ -186,6 +186,10 @@ class Pool:
         some = torch.randint(there, (min(count, there),), generator=generator, device=generator.device)
         return self.pictures[some].float() / 255, self.known[some]
 
+    def spread(self) -> Float[Tensor, "*k"]:
+        """The variance of what is known."""
+        return self.known[: min(self.seen, self.most)].var(0, unbiased=False)
+
 
 def from_each(
     pools: dict[str, Pool], count: int, generator: torch.Generator

@@ -132,11 +132,14 @@ def betas_loss(points: Float[Tensor, "B M 3"], true_points: Float[Tensor, "B M 3
 
 
 def reading_loss(
-    read: Float[Tensor, "B T A"], actions: Float[Tensor, "B T A"], known: Float[Tensor, "B 1 1"]
-) -> Float[Tensor, ""]:
+    read: Float[Tensor, "B T A"], actions: Float[Tensor, "B T A"], known: Float[Tensor, "B 1 1"],
+    spread: Float[Tensor, " A"] | None = None,
+) -> Float[Tensor, ""]:  # fmt: skip
     """Facial actions read off faces against true ones, of people whose actions are known (1, else 0): squared error in
-    units of each action's variance in this batch, so that rare and small actions count as much as the jaw."""
-    spread = actions.flatten(0, 1).var(0, unbiased=False) + 0.005
+    units of each action's variance, so that rare and small actions count as much as the jaw. spread: that variance; left
+    out: in this batch, and a little more for actions that hardly vary in it."""
+    if spread is None:
+        spread = actions.flatten(0, 1).var(0, unbiased=False) + 0.005
     return (known * (read - actions).square() / spread).mean()
 
 

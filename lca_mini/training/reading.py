@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from lca_mini.body import MIRRORED
 from lca_mini.capture.takes import Studio
 from lca_mini.config import check_ranges
 from lca_mini.data.people import film_with
@@ -23,6 +24,8 @@ from lca_mini.training.alone import WORLDS, AloneSettings, Pool, from_each, trai
 from lca_mini.training.losses import reading_loss
 
 SMALL = 16  # pixels of the pictures that come along and are not looked at
+VARIES = 4e-4  # variance over which an action counts as varying; in the wild most have 0.001 to 0.006
+STILL = 0.005  # what stands for the variance of others
 
 
 @dataclass(frozen=True)
@@ -62,8 +65,23 @@ class Reading:
     def loss(self, part: nn.Module, generator: torch.Generator) -> dict[str, Float[Tensor, ""]]:
         """The unexplained share of an action's variance, mean over actions."""
         faces, actions, where = from_each(self.pools, self.batch, generator)
+        faces, actions = in_mirrors(faces, actions, generator)
         read, counts = part(altered(faces, generator)), faces.new_ones(len(faces), 1, 1)
-        return {world: reading_loss(read[some, None], actions[some, None], counts[some]) for world, some in where.items()}
+        losses = {}
+        for world, some in where.items():
+            spread = self.pools[world].spread()
+            spread = torch.where(spread > VARIES, spread, STILL)
+            losses[world] = reading_loss(read[some, None], actions[some, None], counts[some], spread)
+        return losses
+
+
+def in_mirrors(
+    faces: Float[Tensor, "n 3 h w"], actions: Float[Tensor, "n 52"], generator: torch.Generator
+) -> tuple[Float[Tensor, "n 3 h w"], Float[Tensor, "n 52"]]:
+    """Every other face, at random, as in a mirror."""
+    turned_round = torch.rand(len(faces), device=faces.device, generator=generator) < 0.5
+    faces = torch.where(turned_round[:, None, None, None], faces.flip(-1), faces)
+    return faces, torch.where(turned_round[:, None], actions[:, MIRRORED], actions)
 
 
 def altered(faces: Float[Tensor, "n 3 h w"], generator: torch.Generator) -> Float[Tensor, "n 3 h w"]:
