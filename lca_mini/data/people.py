@@ -14,7 +14,7 @@ from lca_mini.capture.film import sample_people
 from lca_mini.capture.takes import Studio
 from lca_mini.capture.wild import Tracker
 from lca_mini.data.stream import Cast, Film
-from lca_mini.people.splits import SPAN, seeds_of
+from lca_mini.people.splits import SPAN, first_seed
 from lca_mini.types import Sample
 
 AT_ONCE = {"cpu": 4, "cuda": 32}  # people of a stored batch
@@ -26,7 +26,7 @@ def cast_of(split: str, people: int = 0, first: int = 0) -> Cast:
 
     Raises: ValueError for an unknown split, or more people than it has.
     """
-    start = int(seeds_of(split, first, people or SPAN - first)[0])
+    start = first_seed(split, first, people or SPAN - first)
 
     def cast(positions: Int[Tensor, "B"]) -> Int[Tensor, "B"]:
         return start + positions % (people or SPAN - first)

@@ -17,7 +17,13 @@ SPLITS: dict[str, int] = {
 
 
 def seeds_of(split: str, start: int = 0, count: int = 1) -> Int[Tensor, "count"]:
-    """Seeds `start` to `start + count - 1` of a split.
+    """Seeds `start` to `start + count - 1` of a split; errors as in `first_seed`."""
+    first = first_seed(split, start, count)
+    return torch.arange(first, first + count)
+
+
+def first_seed(split: str, start: int = 0, count: int = 1) -> int:
+    """Seed `start` of a split that is to give `count` of them.
 
     Raises: ValueError for an unknown split, or where the range leaves the split.
     """
@@ -25,7 +31,7 @@ def seeds_of(split: str, start: int = 0, count: int = 1) -> Int[Tensor, "count"]
         raise ValueError(f"no split {split!r}; choose one of {', '.join(SPLITS)}")
     if start < 0 or count < 0 or start + count > SPAN:
         raise ValueError(f"people {start} to {start + count} leave the split {split!r}, which has {SPAN}")
-    return SPLITS[split] + torch.arange(start, start + count)
+    return SPLITS[split] + start
 
 
 def split_of(seed: int) -> str:
