@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from lca_mini.body import (
-    ACTIONS, JOINTS, PARENTS, bone_transforms, gaze_pose, linear_blend_skinning, load_body, posed_vertices, rest_joints,
+    ACTIONS, JOINTS, MIRRORED, PARENTS, bone_transforms, gaze_pose, linear_blend_skinning, load_body, posed_vertices, rest_joints,
     rest_vertices, rotation_matrices, sample_anchors, skin_gaussians,
 )  # fmt: skip
 from lca_mini.body.lbs import matrix_to_quaternion, quaternion_product
@@ -29,6 +29,18 @@ def test_sizes_are_smplx(body):
     assert PACKAGED.stat().st_size < 40e6
     assert torch.allclose(body.skin_weights.sum(1), torch.ones(13718), atol=1e-5)
     assert 1.5 < np.ptp(body.template[:, 1].numpy()) < 1.9
+
+
+def test_a_mirrored_action_moves_the_other_side_the_other_way(body):
+    rest = rest_vertices(body, torch.zeros(64), torch.zeros(52))
+    moved = rest_vertices(body, torch.zeros(64).expand(52, -1), torch.eye(52)) - rest
+    far = moved.norm(dim=-1)
+    where, along = (x.sum(1) / far.sum(1) for x in (far * rest[:, 0], moved[..., 0]))
+    mirrored = torch.tensor(MIRRORED)
+    torch.testing.assert_close(where[mirrored], -where, atol=1e-3, rtol=0)
+    torch.testing.assert_close(along[mirrored], -along, atol=0.1, rtol=0)  # mouthRollLower is a little one-sided itself
+    sided = torch.tensor([name.endswith(("Left", "Right")) for name in ACTIONS])
+    assert ((mirrored != torch.arange(52)) == sided).all() and where[sided].abs().min() > 1e-3
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -32,6 +32,16 @@ def test_a_reading_beyond_its_bounds_comes_back() -> None:
     torch.testing.assert_close(encoder.net[-1].bias.grad, torch.tensor([-0.6, 0.4, 1.4]))
 
 
+def test_a_face_in_a_mirror_is_read_as_mirrored_actions() -> None:
+    encoder = ExpressionEncoder(64, (1, 0, 2), 8)
+    with torch.no_grad():
+        encoder.net[-1].weight.mul_(100)
+        faces = torch.rand(2, 3, 64, 64)
+        read = encoder(faces)
+        torch.testing.assert_close(encoder(faces.flip(-1)), read[:, [1, 0, 2]])
+        assert (read[:, 0] - read[:, 1]).abs().max() > 1e-3
+
+
 def test_no_action_is_the_zero_code_and_mixtures_of_actions_are_mixtures_of_codes() -> None:
     action_map = ActionMap(52, 128)
     assert not action_map(torch.zeros(2, 4, 52)).any()

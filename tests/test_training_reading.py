@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from lca_mini.body import ACTIONS, MIRRORED
 from lca_mini.capture.takes import Studio
 from lca_mini.cli import main
 from lca_mini.config import preset
@@ -15,9 +16,9 @@ from lca_mini.data.people import cast_of, film_with
 from lca_mini.model import load
 from lca_mini.model.surface import surface_loss, unweighed, weighed
 from lca_mini.training import FindingSettings, ReadingSettings, train_finding, train_reading
-from lca_mini.training.alone import Pool, turned
+from lca_mini.training.alone import Pool, from_each, turned
 from lca_mini.training.loop import random_model
-from lca_mini.training.reading import Reading, altered
+from lca_mini.training.reading import Reading, altered, in_mirrors
 
 
 def test_the_encoder_alone_learns(tmp_path: Path) -> None:
@@ -54,6 +55,37 @@ def test_a_pool_keeps_the_latest_with_their_actions() -> None:
     seen = {round(v, 2) for _ in range(40) for v in pool.draw(5, generator)[1].flatten().tolist()}
     assert seen == {0.11, 0.12, 0.2, 0.21, 0.22}
     torch.testing.assert_close(faces[:, 0, 0, 0], actions[:, 0], atol=0.003, rtol=0)
+
+
+def test_small_actions_weigh_as_much_as_large_ones() -> None:
+    lesson = Reading(ReadingSettings(out="", films=1), random_model(preset("nano"), 0))
+    actions, (large, small) = torch.zeros(400, 52), (ACTIONS.index(name) for name in ("jawOpen", "cheekPuff"))
+    actions[:, large], actions[:, small] = torch.rand(400), 0.1 * torch.rand(400)  # variances 1/12 and 1/1200
+    lesson.pools["wild"].add(torch.zeros(400, 3, 8, 8), actions)
+    torch.testing.assert_close(lesson.pools["wild"].spread(), actions.var(0, unbiased=False))
+
+    def loss(action: int, by: float) -> float:
+        class Part(torch.nn.Module):
+            def forward(self, faces: torch.Tensor) -> torch.Tensor:
+                return off
+
+        before, again = (torch.Generator().manual_seed(0) for _ in range(2))
+        faces, drawn, _ = from_each(lesson.pools, lesson.batch, before)
+        off = in_mirrors(faces, drawn, before)[1]
+        off[:, action] += by
+        return float(lesson.loss(Part(), again)["wild"])
+
+    for action, spread in ((large, 12**-0.5), (small, 0.1 * 12**-0.5)):
+        assert loss(action, spread) == pytest.approx(1 / 52, rel=0.2)
+
+
+def test_a_mirrored_face_has_mirrored_actions() -> None:
+    faces, actions = torch.rand(64, 3, 4, 6), torch.rand(64, 52)
+    seen, told = in_mirrors(faces, actions, torch.Generator().manual_seed(0))
+    kept = (seen == faces).flatten(1).all(1)
+    assert 20 < kept.sum() < 44
+    assert torch.equal(told[kept], actions[kept]) and torch.equal(seen[~kept], faces[~kept].flip(-1))
+    assert torch.equal(told[~kept], actions[~kept][:, torch.tensor(MIRRORED)])
 
 
 def test_norms_see_half_of_each_batch_in_each_world() -> None:
