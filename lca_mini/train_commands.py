@@ -96,14 +96,7 @@ def train(
         deterministic: Get the same weights each time on a GPU too, bit by bit; a step takes several times as long.
         weights: Of the terms of the loss; 0 leaves one out.
     """
-    settings = TrainSettings(
-        stage=stage, preset=preset, out=str(out), init=init, anew=anew, still=still, resume=resume, data=data,
-        people=people, batch=batch, echo=echo, tracker=tracker, routines=routines, references=references, targets=targets,
-        steps=steps, minutes=minutes, lr=lr, gamma=gamma, perceptual=perceptual, device=device, seed=seed,
-        studio_people=studio_people, at_once=at_once, save_every=save_every, preview_every=preview_every,
-        tensorboard=tensorboard, schedule=schedule, first=first, ema=ema, shard_megabytes=shard_megabytes,
-        shard=shard, deterministic=deterministic, weights=weights,
-    )  # fmt: skip
+    settings = TrainSettings(**{**locals(), "out": str(out)})  # the options, by their names
     print(json.dumps(run_training(settings)), flush=True)
 
 
