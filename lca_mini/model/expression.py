@@ -5,8 +5,8 @@ the facial expression code, learned through the correction branch: the encoder s
 teaches it. What differs from the paper, where the code is FACS-inspired and not told further: the encoder reads as many
 numbers as there are facial actions, and one matrix, the `ActionMap`, makes epsilon of them, read or given. So sliders and
 motion files drive as faces do, a face can be read back, and a code has no room for who it is. Where a sample knows its
-actions, they teach the reading too; without, only the render does. A face is read in a mirror
-too. No action at all is the zero code.
+actions, they teach the reading too; without, only the render does. Each face is read a second time in a mirror. No action
+at all is the zero code.
 """
 
 from __future__ import annotations

@@ -187,7 +187,7 @@ class Pool:
         return self.pictures[some].float() / 255, self.known[some]
 
     def spread(self) -> Float[Tensor, "*k"]:
-        """The variance of what is known."""
+        """The variance of what is known, over all pictures that are there."""
         return self.known[: min(self.seen, self.most)].var(0, unbiased=False)
 
 
