@@ -20,6 +20,7 @@ from lca_mini.capture import Motion, turntable
 from lca_mini.capture.chance import uniforms
 from lca_mini.capture.motion import look
 from lca_mini.driving import driving_signal
+from lca_mini.measure.probe import AT_ONCE
 from lca_mini.measure.stage import avatars_of, eye_cameras, pictures, true_pictures
 from lca_mini.model import LCA
 from lca_mini.people.crowd import grow
@@ -39,10 +40,10 @@ def looking_about(seeds: Tensor, frames: int) -> tuple[Motion, Float[Tensor, "B 
     return motion, degrees
 
 
-def film_eyes(model: LCA, split: str, start: int, people: int, frames: int, at_once: int, tick: Tick) -> tuple[Tensor, Tensor]:
+def film_eyes(model: LCA, split: str, start: int, people: int, frames: int, tick: Tick) -> tuple[Tensor, Tensor]:
     """True crops [n 3 h w] of people's eyes and where they look [n 2], degrees."""
     device, crops, angles = model.anchors.points.device, [], []
-    for seeds in seeds_of(split, start, people).split(at_once):
+    for seeds in seeds_of(split, start, people).split(AT_ONCE[device.type]):
         motion, degrees = looking_about(seeds, frames)
         motion = motion.to(device)
         cameras = eye_cameras(model.body, grow(seeds, device).betas, motion, PIXELS)
@@ -124,12 +125,7 @@ def measure_gaze(
 
 def reader_of(model: LCA, people: int, frames: int, steps: int, tick: Tick = lambda count: None) -> GazeReader:
     """A reader taught on so many train people; of the model, only the body and the device count."""
-    return teach(*film_eyes(model, "train", 10_000, people, frames, people_at_once(model), tick), steps)
-
-
-def people_at_once(model: LCA) -> int:
-    """Filmed together."""
-    return 4 if model.anchors.points.device.type == "cpu" else 16
+    return teach(*film_eyes(model, "train", 10_000, people, frames, tick), steps)
 
 
 @torch.no_grad()
@@ -141,7 +137,7 @@ def read_gaze(
     Eyes of people with sunglasses count like all others.
     """
     device = model.anchors.points.device
-    true, degrees = film_eyes(model, split, 0, people, frames, people_at_once(model), tick)
+    true, degrees = film_eyes(model, split, 0, people, frames, tick)
     read = []
     for seeds in seeds_of(split, 0, people).split(1):
         motion = looking_about(seeds, frames)[0].to(device)

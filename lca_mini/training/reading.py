@@ -24,7 +24,7 @@ from lca_mini.training.alone import WORLDS, AloneSettings, Pool, from_each, trai
 from lca_mini.training.losses import reading_loss
 
 SMALL = 16  # pixels of the pictures that come along and are not looked at
-VARIES = 4e-4  # variance over which an action counts as varying; in the wild most have 0.001 to 0.006
+VARIES = 4e-4  # variance over which an action counts as varying, as it does for R2; in the wild most have 0.001 to 0.006
 STILL = 0.005  # what stands for the variance of others
 
 
