@@ -62,7 +62,8 @@ class ExpressionEncoder(nn.Module):
 
     def __init__(self, size: int, mirrored: tuple[int, ...], base_channels: int) -> None:
         """`size`: of crops, pixels. `mirrored`: which action each one is in a mirror. `base_channels`: of the first stage of
-        the `net`; where crops are so large that its last maps would be, a stage with half as many stands in `front` of it."""
+        the `net`; where crops are so large that its last maps would be too, it sees them at half their size, and beside them
+        what a stage in `front` of it, with half as many channels, makes of them."""
         super().__init__()
         self.register_buffer("mirrored", torch.tensor(mirrored), persistent=False)
         self.size = size
@@ -72,9 +73,8 @@ class ExpressionEncoder(nn.Module):
         stages, large = min(len(WIDTHS), halvings), halvings > len(WIDTHS)
         for _ in range(stages + large):
             side = (side + 1) // 2
-        seen = base_channels // 2 if large else 3
-        self.front = Stage(3, seen, 1) if large else nn.Identity()
-        widths = [seen, *(base_channels * times for times in WIDTHS[:stages])]
+        self.front = Stage(3, base_channels // 2, 1) if large else None
+        widths = [3 + large * base_channels // 2, *(base_channels * times for times in WIDTHS[:stages])]
         self.net = nn.Sequential(
             *(Stage(before, after, looks) for before, after, looks in zip(widths, widths[1:], LOOKS)),
             nn.Conv2d(widths[-1], 2 * base_channels, 1), nn.GroupNorm(1, 2 * base_channels), nn.SiLU(), nn.Flatten(),
@@ -93,11 +93,17 @@ class ExpressionEncoder(nn.Module):
             flat = F.interpolate(flat, (self.size, self.size), mode="bilinear", antialias=True)
         inner = slice(self.margin, self.size - self.margin)
         seen = 2 * flat[..., inner, inner] - 1
-        raw = self.net(self.front(seen)).float()
+        raw = self.read(seen)
         if not self.training:
-            raw = (raw + self.net(self.front(seen.flip(-1))).float()[:, self.mirrored]) / 2
+            raw = (raw + self.read(seen.flip(-1))[:, self.mirrored]) / 2
         # gradients pass as if there were no bounds: an action read as -0.1 that should be 0.3 must come back
         return (raw + (raw.clamp(0, 1) - raw).detach()).reshape(*faces.shape[:-3], -1)
+
+    def read(self, seen: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b A"]:
+        """Actions without bounds, of the middle of crops, [-1, 1]."""
+        if self.front is not None:
+            seen = torch.cat([F.avg_pool2d(seen, 2), self.front(seen)], dim=1)
+        return self.net(seen).float()
 
 
 class ActionMap(nn.Module):
