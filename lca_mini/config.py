@@ -19,6 +19,7 @@ class Config:
     preset: str = "mini"
     image_size: int = 256  # side of a body image, pixels
     face_size: int = 128  # side of a face crop, pixels
+    expression_size: int = 256  # side of the crops that expressions are read off; smaller ones are enlarged
     image_encoder: str = "patch"  # "patch", "timm:<name>" or "sapiens:<TorchScript file>"
     patch_size: int = 16  # pixels, of the "patch" encoder
     finder_channels: int = 48  # of the net that finds correspondences; 0 leaves it out, and what builds on it
@@ -52,7 +53,7 @@ class Config:
 
 PRESETS: dict[str, Config] = {
     "nano": Config(
-        preset="nano", image_size=128, face_size=64, width=96, layers=2, heads=4, anchors=512, gaussians_per_anchor=4,
+        preset="nano", image_size=128, face_size=64, expression_size=64, width=96, layers=2, heads=4, anchors=512, gaussians_per_anchor=4,
         correction_hidden=64, frequencies=6, finder_channels=16,
     ),
     "mini": Config(),

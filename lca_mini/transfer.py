@@ -70,7 +70,7 @@ def filmed_face(
         found = torch.stack(boxes[-len(held) :])
         if not files:
             found = steadied(torch.stack(boxes))[-len(held) :]
-        faces = torch.stack([crop(image, *inside(box, square), model.config.face_size)
+        faces = torch.stack([crop(image, *inside(box, square), model.config.expression_size)
                              for (image, square), box in zip(held, found.tolist())])  # fmt: skip
         codes.append(model.expression_from_faces(faces.to(device)).cpu())
         crops.append(faces)

@@ -57,7 +57,7 @@ def film_faces(
     time. tick: told of people done."""
     device = model.anchors.points.device
     for seeds in seeds_of(split, start, people).split(AT_ONCE[device.type]):
-        sample = sample_people(seeds, kind, 1, frames, SMALL, model.config.face_size, device, len(seeds))
+        sample = sample_people(seeds, kind, 1, frames, SMALL, model.config.expression_size, device, len(seeds))
         yield sample.target_faces, sample.actions, sample.gaze
         tick(len(seeds))
 

@@ -18,7 +18,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-LARGEST_FACE = 128  # pixels; larger crops are shrunk first
 MIDDLE = 0.75  # of a crop's side that is looked at: the face, not the hair around it
 WIDTHS = (1, 2, 4, 6)  # of the stages, in units of the first one's
 LOOKS = (2, 2, 2, 1)  # of each stage
@@ -61,17 +60,21 @@ class ExpressionEncoder(nn.Module):
     `training.reading` alone; elsewhere it stays in evaluation mode, where it is asked about the face in a mirror as well,
     and answers with the mean of both."""
 
-    def __init__(self, face_size: int, mirrored: tuple[int, ...], base_channels: int) -> None:
-        """`mirrored`: which action each one is in a mirror. `base_channels`: of the first stage."""
+    def __init__(self, size: int, mirrored: tuple[int, ...], base_channels: int) -> None:
+        """`size`: of crops, pixels. `mirrored`: which action each one is in a mirror. `base_channels`: of the first stage of
+        the `net`; where crops are so large that its last maps would be too, it sees them at half their size, and beside them
+        what a stage in `front` of it makes of them."""
         super().__init__()
         self.register_buffer("mirrored", torch.tensor(mirrored), persistent=False)
-        self.size = min(face_size, LARGEST_FACE)
+        self.size = size
         self.margin = round(self.size * (1 - MIDDLE) / 2)
         side = self.size - 2 * self.margin
-        stages = min(len(WIDTHS), max(1, round(math.log2(side / SMALLEST))))
-        for _ in range(stages):
+        halvings = max(1, round(math.log2(side / SMALLEST)))
+        stages, large = min(len(WIDTHS), halvings), halvings > len(WIDTHS)
+        for _ in range(stages + large):
             side = (side + 1) // 2
-        widths = [3, *(base_channels * times for times in WIDTHS[:stages])]
+        self.front = Stage(3, base_channels, 2) if large else None
+        widths = [3 + large * base_channels, *(base_channels * times for times in WIDTHS[:stages])]
         self.net = nn.Sequential(
             *(Stage(before, after, looks) for before, after, looks in zip(widths, widths[1:], LOOKS)),
             nn.Conv2d(widths[-1], 2 * base_channels, 1), nn.GroupNorm(1, 2 * base_channels), nn.SiLU(), nn.Flatten(),
@@ -90,11 +93,17 @@ class ExpressionEncoder(nn.Module):
             flat = F.interpolate(flat, (self.size, self.size), mode="bilinear", antialias=True)
         inner = slice(self.margin, self.size - self.margin)
         seen = 2 * flat[..., inner, inner] - 1
-        raw = self.net(seen).float()
+        raw = self.read(seen)
         if not self.training:
-            raw = (raw + self.net(seen.flip(-1)).float()[:, self.mirrored]) / 2
+            raw = (raw + self.read(seen.flip(-1))[:, self.mirrored]) / 2
         # gradients pass as if there were no bounds: an action read as -0.1 that should be 0.3 must come back
         return (raw + (raw.clamp(0, 1) - raw).detach()).reshape(*faces.shape[:-3], -1)
+
+    def read(self, seen: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b A"]:
+        """Actions without bounds, of the middle of crops, [-1, 1]."""
+        if self.front is not None:
+            seen = torch.cat([F.avg_pool2d(seen, 2), self.front(seen)], dim=1)
+        return self.net(seen).float()
 
 
 class ActionMap(nn.Module):

@@ -93,7 +93,7 @@ class LCA(nn.Module):
         nn.init.zeros_(self.betas_head[-1].weight)
         nn.init.zeros_(self.betas_head[-1].bias)
         base_channels = min(64, width // 48 * 4)
-        self.expression_encoder = ExpressionEncoder(config.face_size, MIRRORED, base_channels)
+        self.expression_encoder = ExpressionEncoder(config.expression_size, MIRRORED, base_channels)
         self.action_map = ActionMap(len(ACTIONS), config.expression_dim)
         self.face_finder = FaceFinder()
         self.light_head = LightHead(width)

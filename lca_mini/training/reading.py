@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from lca_mini.body import MIRRORED
 from lca_mini.capture.takes import Studio
@@ -47,8 +48,8 @@ class Reading:
     stage, batch = "reading", 256
 
     def __init__(self, settings: ReadingSettings, model: LCA) -> None:
-        device = model.anchors.points.device
-        self.filmed = film_with(1, settings.close_ups, SMALL, model.config.face_size, device, studio=Studio(routines=0.3))
+        device, size = model.anchors.points.device, model.config.expression_size
+        self.filmed = film_with(1, settings.close_ups, SMALL, size, device, studio=Studio(routines=0.3))
         self.pools = {world: Pool(settings.pool) for world in WORLDS}
 
     def part(self, model: LCA) -> nn.Module:
@@ -85,9 +86,11 @@ def in_mirrors(
 
 
 def altered(faces: Float[Tensor, "n 3 h w"], generator: torch.Generator) -> Float[Tensor, "n 3 h w"]:
-    """Each face `turned`, and dimmed or tinted."""
-    u = 2 * torch.rand(len(faces), 8, device=faces.device, generator=generator) - 1
-    gain = 1 + 0.2 * u[:, 4:5] + 0.06 * u[:, 5:]
+    """Each face `turned`, and dimmed or tinted; every fourth as if enlarged from half its size."""
+    u = 2 * torch.rand(len(faces), 9, device=faces.device, generator=generator) - 1
+    gain = 1 + 0.2 * u[:, 4:5] + 0.06 * u[:, 5:8]
+    small = F.interpolate(F.avg_pool2d(faces, 2), faces.shape[-2:], mode="bilinear")
+    faces = torch.where((u[:, 8] < -0.5)[:, None, None, None], small, faces)
     return (turned(faces, u[:, :4], "border") * gain[:, :, None, None]).clamp(0, 1)
 
 
