@@ -53,8 +53,8 @@ class Config:
 
 PRESETS: dict[str, Config] = {
     "nano": Config(
-        preset="nano", image_size=128, face_size=64, expression_size=64, width=96, layers=2, heads=4, anchors=512, gaussians_per_anchor=4,
-        correction_hidden=64, frequencies=6, finder_channels=16,
+        preset="nano", image_size=128, face_size=64, expression_size=64, width=96, layers=2, heads=4, anchors=512,
+        gaussians_per_anchor=4, correction_hidden=64, frequencies=6, finder_channels=16,
     ),
     "mini": Config(),
     "paper": Config(

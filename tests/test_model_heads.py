@@ -9,7 +9,7 @@ from lca_mini.model.expression import ActionMap, ExpressionEncoder
 from lca_mini.model.face_finder import FaceFinder, face_finder_loss
 
 
-@pytest.mark.parametrize("face_size", [64, 128, 512])
+@pytest.mark.parametrize("face_size", [64, 128, 256, 512])
 def test_readings_are_bounded_and_follow_the_face(face_size: int) -> None:
     encoder = ExpressionEncoder(face_size, tuple(range(16)), 8)
     with torch.no_grad():
@@ -19,6 +19,20 @@ def test_readings_are_bounded_and_follow_the_face(face_size: int) -> None:
     assert read.shape == (2, 3, 16) and 0 <= read.min() and read.max() <= 1
     assert (read[0] - read[1]).abs().max() > 1e-4
     assert encoder(faces[0, 0, :, ::2, ::2]).shape == (16,)
+
+
+def test_large_crops_are_seen_in_full() -> None:
+    torch.manual_seed(0)
+    encoder = ExpressionEncoder(256, (0, 1, 2), 8)
+    y, x = torch.meshgrid(torch.arange(256), torch.arange(256), indexing="ij")
+    fine = 0.4 * ((x + y) % 2 - 0.5) * (x > 128)  # nothing of it is left at half the size
+    with torch.no_grad():
+        encoder.net[-1].weight.mul_(1000)
+        encoder.net[-1].bias.fill_(0.5)
+        grey = torch.full((1, 3, 256, 256), 0.5)
+        assert (encoder(grey + fine) - encoder(grey)).abs().max() > 1e-2
+        encoder.net[0].shrink.weight[:, 3:] = 0
+        assert (encoder(grey + fine) - encoder(grey)).abs().max() < 1e-4
 
 
 def test_a_reading_beyond_its_bounds_comes_back() -> None:

@@ -111,6 +111,13 @@ def test_alterations_keep_a_face_where_it_is() -> None:
     assert (seen[..., 14:18, 14:18].mean() - 0.7).abs() < 0.06 and seen[..., :4, :].amax() == 0
 
 
+def test_every_fourth_face_is_seen_as_a_small_one() -> None:
+    y, x = torch.meshgrid(torch.arange(64), torch.arange(64), indexing="ij")
+    stripes = (0.5 + 0.4 * (y % 4 < 2) - 0.2).expand(400, 3, -1, -1)  # two pixels wide: half is left of them at half the size
+    contrast = altered(stripes, torch.Generator().manual_seed(0))[:, 1, 16:48, 16:48].std((1, 2))
+    assert 70 < (contrast < 0.105).sum() < 130
+
+
 def test_the_finder_alone_learns(tmp_path: Path) -> None:
     settings = FindingSettings(
         out=str(tmp_path / "a"), preset="nano", films=2, people=2, references=2, echo=400, lr=2e-3, device="cpu"
