@@ -19,7 +19,7 @@ class Config:
     preset: str = "mini"
     image_size: int = 256  # side of a body image, pixels
     face_size: int = 128  # side of a face crop, pixels
-    expression_size: int = 256  # side of the crops that expressions are read off; smaller ones are enlarged
+    expression_size: int = 320  # side of the crops that expressions are read off; smaller ones are enlarged
     image_encoder: str = "patch"  # "patch", "timm:<name>" or "sapiens:<TorchScript file>"
     patch_size: int = 16  # pixels, of the "patch" encoder
     finder_channels: int = 48  # of the net that finds correspondences; 0 leaves it out, and what builds on it

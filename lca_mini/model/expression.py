@@ -18,7 +18,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-MIDDLE = 0.75  # of a crop's side that is looked at: the face, not the hair around it
+LOOKED_AT = 0.6  # of a crop's side: the face, not the hair around it
+LOWER = 0.05  # of a crop's side that this lies below its middle
 WIDTHS = (1, 2, 4, 6)  # of the stages, in units of the first one's
 LOOKS = (2, 2, 2, 1)  # of each stage
 SMALLEST = 6  # side of the last stage's maps, about
@@ -67,8 +68,9 @@ class ExpressionEncoder(nn.Module):
         super().__init__()
         self.register_buffer("mirrored", torch.tensor(mirrored), persistent=False)
         self.size = size
-        self.margin = round(self.size * (1 - MIDDLE) / 2)
-        side = self.size - 2 * self.margin
+        self.left = round(size * (1 - LOOKED_AT) / 2)
+        self.top = self.left + round(size * LOWER)
+        self.side = side = size - 2 * self.left
         halvings = max(1, round(math.log2(side / SMALLEST)))
         stages, large = min(len(WIDTHS), halvings), halvings > len(WIDTHS)
         for _ in range(stages + large):
@@ -91,8 +93,7 @@ class ExpressionEncoder(nn.Module):
         flat = faces.reshape(-1, *faces.shape[-3:])
         if flat.shape[-1] != self.size:
             flat = F.interpolate(flat, (self.size, self.size), mode="bilinear", antialias=True)
-        inner = slice(self.margin, self.size - self.margin)
-        seen = 2 * flat[..., inner, inner] - 1
+        seen = 2 * flat[..., self.top : self.top + self.side, self.left : self.left + self.side] - 1
         raw = self.read(seen)
         if not self.training:
             raw = (raw + self.read(seen.flip(-1))[:, self.mirrored]) / 2

@@ -52,7 +52,7 @@ class AloneSettings:
     echo: int = 3
     """How often a picture is met on average, each time altered differently."""
     pool: int = 40_000
-    """Pictures of each world and process that steps draw from; 0.2 MB each at 256 pixels."""
+    """Pictures of each world and process that steps draw from; 0.3 MB each at 320 pixels."""
     first: int = 0
     """How many people to pass over, since another run has seen them."""
     lr: float = 1e-3
