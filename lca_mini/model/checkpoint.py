@@ -21,7 +21,7 @@ from lca_mini.body import Anchors, Body, anchors_at, load_body
 from lca_mini.config import PRESETS, Config
 from lca_mini.model.lca import LCA
 
-FORMAT = "6"
+FORMAT = "7"
 ASSETS = Path(__file__).parents[1] / "assets"
 ANCHORS = ("anchors.faces", "anchors.barycentric")
 SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.safetensors")
