@@ -21,7 +21,7 @@ from torch.nn import functional as F
 LOOKED_AT = 0.6  # of a crop's side: the face, not the hair around it
 LOWER = 0.05  # of a crop's side that this lies below its middle
 WIDTHS = (1, 2, 4, 6)  # of the stages, in units of the first one's
-LOOKS = (2, 2, 2, 1)  # of each stage
+LOOKS = (4, 2, 2, 1)  # of each stage
 SMALLEST = 6  # side of the last stage's maps, about
 
 
@@ -75,7 +75,7 @@ class ExpressionEncoder(nn.Module):
         stages, large = min(len(WIDTHS), halvings), halvings > len(WIDTHS)
         for _ in range(stages + large):
             side = (side + 1) // 2
-        self.front = Stage(3, base_channels, 2) if large else None
+        self.front = Stage(3, base_channels, 3) if large else None
         widths = [3 + large * base_channels, *(base_channels * times for times in WIDTHS[:stages])]
         self.net = nn.Sequential(
             *(Stage(before, after, looks) for before, after, looks in zip(widths, widths[1:], LOOKS)),
