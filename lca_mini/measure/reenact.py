@@ -54,16 +54,16 @@ def measure_reenactment(
         betas = grow(seeds, device).betas
         turns = 2 * uniforms(seeds, 71, frames * 4).view(1, frames, 2, 2).to(device) - 1
         angles = turns * torch.tensor([[0.35, 0.1], [0.87, 0.25]], device=device)  # to be reproduced; for the encoder
-        cameras = portrait_cameras(model.body, betas, own, FACE_PIXELS, angles)
-        true = true_pictures(seeds, own, cameras)
-        seen = replace(cameras, viewmats=cameras.viewmats[:, :, :1], Ks=cameras.Ks[:, :, :1])
-        codes = {"self": model.expression_from_faces(true[:, :, 1]), "actions": model.expression_from_actions(own.actions)}
+        seen = portrait_cameras(model.body, betas, own, FACE_PIXELS, angles[:, :, :1])
+        encoders = portrait_cameras(model.body, betas, own, model.config.expression_size, angles[:, :, 1:])
+        true, faces = (true_pictures(seeds, own, cameras)[:, :, 0] for cameras in (seen, encoders))
+        codes = {"self": model.expression_from_faces(faces), "actions": model.expression_from_actions(own.actions)}
         codes["cross"] = model.expression_from_faces(filmed_like(model, seeds_of(split, (i + 1) % people, 1), own))
         codes["neutral"] = torch.zeros_like(codes["self"])
         masks, signal = region_masks(model.body, betas, own, seen, "face"), driving_signal(model, own)
         for name, code in codes.items():
             renders = pictures(driven(model, avatar, replace(signal, expression=code)), seen, backend)
-            rows[name].append(psnr(renders[:, :, 0], true[:, :, 0], masks).mean())
+            rows[name].append(psnr(renders[:, :, 0], true, masks).mean())
         tick(1)
     means = {name: torch.stack(values) for name, values in rows.items()}
     return {
@@ -81,7 +81,7 @@ def filmed_like(model: LCA, seeds: Tensor, motion: Motion) -> Float[Tensor, "1 F
     other = replace(other, pose=pose, gaze=motion.gaze, actions=motion.actions)
     turns = 2 * uniforms(seeds, 72, frames * 2).view(1, frames, 1, 2).to(device) - 1
     angles = turns * torch.tensor([0.87, 0.25], device=device)
-    cameras = portrait_cameras(model.body, grow(seeds, device).betas, other, FACE_PIXELS, angles)
+    cameras = portrait_cameras(model.body, grow(seeds, device).betas, other, model.config.expression_size, angles)
     return true_pictures(seeds, other, cameras)[:, :, 0]
 
 
