@@ -9,7 +9,7 @@ from lca_mini.model.expression import ActionMap, ExpressionEncoder
 from lca_mini.model.face_finder import FaceFinder, face_finder_loss
 
 
-@pytest.mark.parametrize("face_size", [64, 128, 256, 512])
+@pytest.mark.parametrize("face_size", [64, 128, 321, 512])
 def test_readings_are_bounded_and_follow_the_face(face_size: int) -> None:
     encoder = ExpressionEncoder(face_size, tuple(range(16)), 8)
     with torch.no_grad():

@@ -103,7 +103,7 @@ class ExpressionEncoder(nn.Module):
     def read(self, seen: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b A"]:
         """Actions without bounds, of the middle of crops, [-1, 1]."""
         if self.front is not None:
-            seen = torch.cat([F.avg_pool2d(seen, 2), self.front(seen)], dim=1)
+            seen = torch.cat([F.avg_pool2d(seen, 2, ceil_mode=True), self.front(seen)], dim=1)
         return self.net(seen).float()
 
 
