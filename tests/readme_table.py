@@ -143,7 +143,7 @@ def driving_rows(r: dict) -> list[str]:
     rows = []
     if "codes" in r:
         worlds = [r["codes"]["worlds"][f"test-{world}"] for world in ("studio", "wild")]
-        for name, key, how in (("R2 of the facial actions that vary, read off a face's code", "r2_mean", "{:.2f}"),
+        for name, key, how in (("R2 of the facial actions that vary, read off a face's code", "r2_mean", "{:.3f}"),
                                ("people of 50 guessed from the code (chance: 2 %)", "identity_accuracy", "{:.1%}")):
             rows.append(f"| {name} | " + " | ".join(how.format(world[key]) for world in worlds) + " |")
     found = {}

@@ -102,8 +102,10 @@ class ExpressionEncoder(nn.Module):
 
     def read(self, seen: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b A"]:
         """Actions without bounds, of the middle of crops, [-1, 1]."""
+        seen = seen.contiguous(memory_format=torch.channels_last)  # the faster layout
         if self.front is not None:
-            seen = torch.cat([F.avg_pool2d(seen, 2, ceil_mode=True), self.front(seen)], dim=1)
+            front = self.front(seen)
+            seen = torch.cat([F.avg_pool2d(seen, 2, ceil_mode=True).to(front.dtype), front], dim=1)
         return self.net(seen).float()
 
 

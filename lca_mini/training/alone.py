@@ -51,7 +51,7 @@ class AloneSettings:
     """Filmed together, in the studio and in the wild by turns."""
     echo: int = 3
     """How often a picture is met on average, each time altered differently."""
-    pool: int = 40_000
+    pool: int = 16_000
     """Pictures of each world and process that steps draw from; 0.3 MB each at 320 pixels."""
     first: int = 0
     """How many people to pass over, since another run has seen them."""
