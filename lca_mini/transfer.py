@@ -30,11 +30,12 @@ Square = tuple[Tensor, tuple[float, float, float]]
 
 @dataclass(frozen=True)
 class FilmedFace:
-    """Codes of F moments, on the CPU. crops: what the encoder saw. notes: what was taken for granted."""
+    """Codes of F moments, on the CPU. crops: what the encoder saw of the first ones. notes: what was
+    taken for granted."""
 
     codes: Float[Tensor, "F E"]
     seconds: Float[Tensor, " F"]
-    crops: Float[Tensor, "F 3 h w"]
+    crops: Float[Tensor, "few 3 h w"]
     notes: tuple[str, ...]
 
     def at(self, times: Float[Tensor, " T"]) -> Float[Tensor, "T E"]:
@@ -73,7 +74,8 @@ def filmed_face(
         faces = torch.stack([crop(image, *inside(box, square), model.config.expression_size)
                              for (image, square), box in zip(held, found.tolist())])  # fmt: skip
         codes.append(model.expression_from_faces(faces.to(device)).cpu())
-        crops.append(faces)
+        if not crops:  # of a long video, all would fill the memory
+            crops.append(faces)
         held.clear()
 
     device = model.anchors.points.device
@@ -98,7 +100,7 @@ def filmed_face(
     notes = ["expression is read off pictures; their gaze is not"]
     if not files:
         notes.append("a video has no mask: its background is taken as it is, and should be plain and light")
-    return FilmedFace(torch.cat(codes), even_times(len(boxes), fps or rate), torch.cat(crops), tuple(notes))
+    return FilmedFace(torch.cat(codes), even_times(len(boxes), fps or rate), crops[0], tuple(notes))
 
 
 def is_pictures(path: str | Path) -> bool:

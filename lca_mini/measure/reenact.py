@@ -55,8 +55,8 @@ def measure_reenactment(
         turns = 2 * uniforms(seeds, 71, frames * 4).view(1, frames, 2, 2).to(device) - 1
         angles = turns * torch.tensor([[0.35, 0.1], [0.87, 0.25]], device=device)  # to be reproduced; for the encoder
         seen = portrait_cameras(model.body, betas, own, FACE_PIXELS, angles[:, :, :1])
-        encoders = portrait_cameras(model.body, betas, own, model.config.expression_size, angles[:, :, 1:])
-        true, faces = (true_pictures(seeds, own, cameras)[:, :, 0] for cameras in (seen, encoders))
+        close_up = portrait_cameras(model.body, betas, own, model.config.expression_size, angles[:, :, 1:])
+        true, faces = (true_pictures(seeds, own, cameras)[:, :, 0] for cameras in (seen, close_up))
         codes = {"self": model.expression_from_faces(faces), "actions": model.expression_from_actions(own.actions)}
         codes["cross"] = model.expression_from_faces(filmed_like(model, seeds_of(split, (i + 1) % people, 1), own))
         codes["neutral"] = torch.zeros_like(codes["self"])

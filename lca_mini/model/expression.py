@@ -22,6 +22,7 @@ LOOKED_AT = 0.6  # of a crop's side: the face, not the hair around it
 LOWER = 0.05  # of a crop's side that this lies below its middle
 WIDTHS = (1, 2, 4, 6)  # of the stages, in units of the first one's
 LOOKS = (4, 2, 2, 1)  # of each stage
+FRONT_LOOKS = 3  # of the stage in front of them
 SMALLEST = 6  # side of the last stage's maps, about
 
 
@@ -68,14 +69,14 @@ class ExpressionEncoder(nn.Module):
         super().__init__()
         self.register_buffer("mirrored", torch.tensor(mirrored), persistent=False)
         self.size = size
-        self.left = round(size * (1 - LOOKED_AT) / 2)
-        self.top = self.left + round(size * LOWER)
-        self.side = side = size - 2 * self.left
+        left = round(size * (1 - LOOKED_AT) / 2)
+        top, side = left + round(size * LOWER), size - 2 * left
+        self.window = (..., slice(top, top + side), slice(left, left + side))
         halvings = max(1, round(math.log2(side / SMALLEST)))
         stages, large = min(len(WIDTHS), halvings), halvings > len(WIDTHS)
         for _ in range(stages + large):
             side = (side + 1) // 2
-        self.front = Stage(3, base_channels, 3) if large else None
+        self.front = Stage(3, base_channels, FRONT_LOOKS) if large else None
         widths = [3 + large * base_channels, *(base_channels * times for times in WIDTHS[:stages])]
         self.net = nn.Sequential(
             *(Stage(before, after, looks) for before, after, looks in zip(widths, widths[1:], LOOKS)),
@@ -93,7 +94,7 @@ class ExpressionEncoder(nn.Module):
         flat = faces.reshape(-1, *faces.shape[-3:])
         if flat.shape[-1] != self.size:
             flat = F.interpolate(flat, (self.size, self.size), mode="bilinear", antialias=True)
-        seen = 2 * flat[..., self.top : self.top + self.side, self.left : self.left + self.side] - 1
+        seen = 2 * flat[self.window] - 1
         raw = self.read(seen)
         if not self.training:
             raw = (raw + self.read(seen.flip(-1))[:, self.mirrored]) / 2
