@@ -28,7 +28,7 @@ from lca_mini.device import choose_device, commit, device_name
 from lca_mini.model import LCA, load, save_checkpoint
 from lca_mini.training.folder import made_folder, write_summary
 from lca_mini.training.loop import agree, flag_of_signal, random_model
-from lca_mini.training.optim import rate_factor, share_done
+from lca_mini.training.optim import MuonAdamW, rate_factor, set_rate, share_done
 
 WORLDS = ("studio", "wild")
 
@@ -57,6 +57,10 @@ class AloneSettings:
     """How many people to pass over, since another run has seen them."""
     lr: float = 1e-3
     """Peak learning rate."""
+    muon: float = 0.0
+    """Rate of Muon's matrices, the convolutions, over that of AdamW; 0 for AdamW alone."""
+    compile: bool = False
+    """With torch.compile, which takes half a minute first."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute."""
     seed: int = 0
@@ -67,7 +71,7 @@ class AloneSettings:
     def __post_init__(self) -> None:
         """Raises: ValueError, one sentence, for settings that cannot be run."""
         check_ranges(self, {"minutes": (0, 1e6), "films": (0, math.inf), "people": (1, 4096), "echo": (1, 1000),
-                            "pool": (1, 1e7), "lr": (0, 1), "seed": (0, 2**31), "shard_megabytes": (0, math.inf)})  # fmt: skip
+                            "pool": (1, 1e7), "lr": (0, 1), "muon": (0, 100), "seed": (0, 2**31), "shard_megabytes": (0, math.inf)})  # fmt: skip
         preset(self.preset)
         if not self.minutes and not self.films:
             raise ValueError("a run needs an end: give films, minutes, or both")
@@ -106,7 +110,13 @@ def train_alone(settings: AloneSettings, lesson_of: Callable[[LCA], Lesson]) -> 
     model = model.train().to(device)
     lesson = lesson_of(model)
     part = lesson.part(model)
-    optimizer = torch.optim.AdamW(part.parameters(), settings.lr, weight_decay=0.01)
+    matrices = {p for module in part.modules() if isinstance(module, nn.Conv2d) for p in [module.weight] if settings.muon}
+    optimizer = MuonAdamW([
+        {"params": [p for p in part.parameters() if (p in matrices) == muon], "base_lr": settings.lr * rate, "muon": muon}
+        for muon, rate in ((False, 1.0), (True, settings.muon)) if matrices or not muon
+    ], weight_decay=0.01, fused=True)  # fmt: skip
+    if settings.compile:
+        part.compile(dynamic=False)
     learner, wrapped = accelerator.prepare(part.train(), optimizer)
     cast = cast_of("train", first=settings.first)
     generator = torch.Generator(device).manual_seed(settings.seed + rank)
@@ -127,8 +137,7 @@ def train_alone(settings: AloneSettings, lesson_of: Callable[[LCA], Lesson]) -> 
             steps = max(1, settings.echo * filmed // lesson.batch)
             for step in range(steps):
                 within = step / steps / settings.films if settings.films else 0.0
-                for group in wrapped.param_groups:
-                    group["lr"] = settings.lr * rate_factor(progress + within, 0.03, "cosine")
+                set_rate(wrapped, rate_factor(progress + within, 0.03, "cosine"))
                 found = lesson.loss(learner, generator)
                 wrapped.zero_grad()
                 accelerator.backward(torch.stack(list(found.values())).mean())

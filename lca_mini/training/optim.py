@@ -52,22 +52,23 @@ class MuonAdamW(torch.optim.AdamW):
             if parameter.grad is not None:
                 alike.setdefault(parameter.shape, []).append(parameter)
         for shape, parameters in alike.items():
+            rows, columns = shape[0], shape[1:].numel()  # the kernels of a convolution are one matrix, a row for each output
             for parameter in parameters:
                 if not self.state[parameter]:
                     self.state[parameter]["step"] = torch.zeros((), device=parameter.device)
                     self.state[parameter]["exp_avg"] = torch.zeros_like(parameter)
                 self.state[parameter]["step"] += good
-            momenta = [local(self.state[parameter]["exp_avg"]) for parameter in parameters]
-            grads = torch.stack([local(parameter.grad) for parameter in parameters])  # type: ignore[arg-type]
+            momenta = [local(self.state[parameter]["exp_avg"]).view(-1, columns) for parameter in parameters]
+            grads = torch.stack([local(parameter.grad).view(-1, columns) for parameter in parameters])  # type: ignore[arg-type]
             grads = torch.where(good > 0, grads, 0.0)
             before = torch.stack(momenta)
             after = before.lerp(grads, 1 - MOMENTUM)
-            turn = each_whole(orthogonalise, grads.lerp(after, MOMENTUM), parameters[0]) * (0.2 * max(shape) ** 0.5)
+            turn = each_whole(orthogonalise, grads.lerp(after, MOMENTUM), parameters[0]) * (0.2 * max(rows, columns) ** 0.5)
             after = before + good * (after - before)
             torch._foreach_copy_(momenta, list(after.unbind()))
-            rows = [local(parameter) for parameter in parameters]
-            change = torch.stack(rows) * group["weight_decay"] + turn
-            torch._foreach_sub_(rows, list((good * group["lr"] * change).unbind()))
+            matrices = [local(parameter).view(-1, columns) for parameter in parameters]
+            change = torch.stack(matrices) * group["weight_decay"] + turn
+            torch._foreach_sub_(matrices, list((good * group["lr"] * change).unbind()))
 
 
 def orthogonalise(matrices: Float[Tensor, "K m n"], steps: int = 5) -> Float[Tensor, "K m n"]:
