@@ -22,7 +22,7 @@ from lca_mini.model import save_checkpoint
 from lca_mini.model.checkpoint import find_files
 from lca_mini.training import loop
 from lca_mini.training.losses import LossWeights
-from lca_mini.training.optim import make_optimizer, orthogonalise, rate_factor, skip_where
+from lca_mini.training.optim import MuonAdamW, make_optimizer, orthogonalise, rate_factor, skip_where
 from lca_mini.training.settings import TrainSettings
 from lca_mini.training.source import check_folder_fits
 from lca_mini.training.state import load_state
@@ -311,6 +311,20 @@ def test_muon_turns_matrices_and_keeps_still_where_a_step_is_bad():
     step = dict(model.named_parameters())[weight] - before[weight]
     assert float(step.square().mean().sqrt()) == pytest.approx(0.2e-2, rel=0.3)  # as long as AdamW's usual step
     assert all(torch.isfinite(p).all() for p in model.parameters())
+
+    # kernels are one matrix each; another with as many rows, if wider, changes nothing
+    generator = torch.Generator().manual_seed(0)
+    narrow, wide = (torch.randn(shape, generator=generator) for shape in ((8, 3, 3, 3), (8, 6, 3, 3)))
+    steps = {}
+    for name, shapes in (("alone", [narrow]), ("both", [narrow, wide]), ("as a matrix", [narrow.flatten(1)])):
+        weights = [torch.nn.Parameter(torch.zeros_like(grad)) for grad in shapes]
+        for weight, grad in zip(weights, shapes):
+            weight.grad = grad.clone()
+        MuonAdamW([{"params": weights, "muon": True, "lr": 1e-2}]).step()
+        steps[name] = weights[0].detach().flatten(1)
+    torch.testing.assert_close(steps["alone"], steps["as a matrix"], rtol=0, atol=0)
+    torch.testing.assert_close(steps["alone"], steps["both"], rtol=0, atol=1e-4)  # steps are 0.01 long, in bfloat16
+    assert float(steps["both"].square().mean().sqrt()) == pytest.approx(0.2e-2, rel=0.3)
 
 
 def test_a_folder_of_samples_trains_as_filming_does(tmp_path):

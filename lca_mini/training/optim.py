@@ -46,29 +46,40 @@ class MuonAdamW(torch.optim.AdamW):
             self.param_groups = groups
 
     def muon_step(self, group: dict[str, Any], good: Float[Tensor, ""]) -> None:
-        """Step one group's matrices, those of one shape together; where `good` is 0, nothing changes."""
-        alike: dict[torch.Size, list[nn.Parameter]] = {}  # whole shapes; what follows is of this process's rows
+        """Step one group's matrices; where `good` is 0, nothing changes. The kernels of a convolution are one matrix, a row
+        for each output. Those with as many rows go together, with zeros beside the narrower ones."""
+        alike: dict[int, list[nn.Parameter]] = {}  # by whole rows; what follows is of this process's
         for parameter in group["params"]:
             if parameter.grad is not None:
-                alike.setdefault(parameter.shape, []).append(parameter)
-        for shape, parameters in alike.items():
-            rows, columns = shape[0], shape[1:].numel()  # the kernels of a convolution are one matrix, a row for each output
+                alike.setdefault(len(parameter), []).append(parameter)
+        for rows, parameters in alike.items():
             for parameter in parameters:
                 if not self.state[parameter]:
                     self.state[parameter]["step"] = torch.zeros((), device=parameter.device)
                     self.state[parameter]["exp_avg"] = torch.zeros_like(parameter)
                 self.state[parameter]["step"] += good
-            momenta = [local(self.state[parameter]["exp_avg"]).view(-1, columns) for parameter in parameters]
-            grads = torch.stack([local(parameter.grad).view(-1, columns) for parameter in parameters])  # type: ignore[arg-type]
+            momenta = [local(self.state[parameter]["exp_avg"]) for parameter in parameters]
+            grads = side_by_side([local(parameter.grad) for parameter in parameters])  # type: ignore[arg-type]
             grads = torch.where(good > 0, grads, 0.0)
-            before = torch.stack(momenta)
+            before = side_by_side(momenta)
             after = before.lerp(grads, 1 - MOMENTUM)
-            turn = each_whole(orthogonalise, grads.lerp(after, MOMENTUM), parameters[0]) * (0.2 * max(rows, columns) ** 0.5)
-            after = before + good * (after - before)
-            torch._foreach_copy_(momenta, list(after.unbind()))
-            matrices = [local(parameter).view(-1, columns) for parameter in parameters]
-            change = torch.stack(matrices) * group["weight_decay"] + turn
-            torch._foreach_sub_(matrices, list((good * group["lr"] * change).unbind()))
+            turn = good * group["lr"] * each_whole(orthogonalise, grads.lerp(after, MOMENTUM), parameters[0])
+            torch._foreach_copy_(momenta, apart(before + good * (after - before), momenta))
+            turns = apart(turn, momenta)
+            torch._foreach_mul_(turns, [0.2 * max(rows, part[0].numel()) ** 0.5 for part in turns])
+            weights = [local(parameter) for parameter in parameters]
+            torch._foreach_mul_(weights, 1 - good * group["lr"] * group["weight_decay"])
+            torch._foreach_sub_(weights, turns)
+
+
+def side_by_side(tensors: list[Tensor]) -> Float[Tensor, "K m n"]:
+    """Each as a matrix, zeros to the right of all but the widest."""
+    return nn.utils.rnn.pad_sequence([tensor.flatten(1).mT for tensor in tensors], batch_first=True).mT
+
+
+def apart(matrices: Float[Tensor, "K m n"], like: list[Tensor]) -> list[Tensor]:
+    """What `side_by_side` put together, in these shapes."""
+    return [matrix[:, : one[0].numel()].reshape(one.shape) for matrix, one in zip(matrices, like)]
 
 
 def orthogonalise(matrices: Float[Tensor, "K m n"], steps: int = 5) -> Float[Tensor, "K m n"]:
@@ -79,7 +90,7 @@ def orthogonalise(matrices: Float[Tensor, "K m n"], steps: int = 5) -> Float[Ten
     a, b, c = NEWTON_SCHULZ
     for _ in range(steps):
         square = x @ x.mT
-        x = a * x + (b * square + c * square @ square) @ x
+        x = torch.baddbmm(x, torch.baddbmm(square, square, square, beta=b, alpha=c), x, beta=a)
     return (x.mT if tall else x).to(matrices.dtype)
 
 

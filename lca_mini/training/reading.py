@@ -33,6 +33,8 @@ STILL = 0.005  # what stands for the variance of others
 class ReadingSettings(AloneSettings):
     """As there."""
 
+    muon: float = 3.0
+    """As there; the encoder learns faster so (results/trial_reader_muon.json)."""
     close_ups: int = 12
     """Of each person."""
 

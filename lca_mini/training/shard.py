@@ -142,14 +142,14 @@ def each_whole(
     Args:
         work: from a stack of matrices to another one of its shape; it may get none.
         rows: this process's rows of K matrices.
-        like: a matrix [m n] that lies in the same parts.
+        like: a matrix of as many rows m that lies in the same parts.
     Returns: this process's rows of the results.
     """
     if not sharded(like):
         return work(rows)
     from torch.distributed.tensor import DTensor, Shard
 
-    shape = torch.Size((len(rows), *like.shape))
+    shape = torch.Size((len(rows), len(like), rows.shape[2]))
     layout: dict[str, Any] = {"run_check": False, "shape": shape, "stride": (shape[1] * shape[2], shape[2], 1)}
     mesh = like.device_mesh  # type: ignore[attr-defined]
     matrices = DTensor.from_local(rows, mesh, [Shard(1)], **layout).redistribute(placements=[Shard(0)])
