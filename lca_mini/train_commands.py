@@ -1,4 +1,4 @@
-"""`lca-mini train`, `train-reader` and `train-finder`: the command line of training.
+"""`lca-mini train`, `train-reader`, `train-finder` and `train-corrections`: the command line of training.
 
 Enters: options. Leaves: folders of weights and logs, a line of JSON. No part of the paper.
 """
@@ -12,7 +12,8 @@ from typing import Annotated, Literal
 import tyro
 
 from lca_mini.training import (
-    FindingSettings, LossWeights, ReadingSettings, TrainSettings, train_finding, train_reading,
+    CorrectingSettings, FindingSettings, LossWeights, ReadingSettings, TrainSettings, train_correcting, train_finding,
+    train_reading,
 )  # fmt: skip
 from lca_mini.training import train as run_training
 
@@ -118,4 +119,12 @@ def train_finder(settings: Annotated[FindingSettings, tyro.conf.arg(name="")]) -
     print(json.dumps(train_finding(settings)), flush=True)
 
 
-COMMANDS = {"train": train, "train-reader": train_reader, "train-finder": train_finder}
+def train_corrections(settings: Annotated[CorrectingSettings, tyro.conf.arg(name="")]) -> None:
+    """Teach the correction branch alone how faces move, after `train`. The last line is JSON.
+
+    `lca-mini train-corrections --init mini --minutes 5 --out runs/corrections`: a laptop will do, since no avatar is drawn.
+    """
+    print(json.dumps(train_correcting(settings)), flush=True)
+
+
+COMMANDS = {"train": train, "train-reader": train_reader, "train-finder": train_finder, "train-corrections": train_corrections}

@@ -1,4 +1,4 @@
-"""One part of the model by itself, on pictures alone: what `reading` and `finding` share.
+"""One part of the model by itself: what `reading`, `finding` and `correcting` share.
 
 Enters: what the part learns from (`Lesson`), and how long. Leaves: the model with that part trained, all else as it was. No
 part of the paper, where everything learns together, for far longer: a step of the whole model shows the part few pictures
@@ -35,7 +35,7 @@ WORLDS = ("studio", "wild")
 
 @dataclass(frozen=True)
 class AloneSettings:
-    """One run; `lca-mini train-reader` and `train-finder` take these as options."""
+    """One run; `lca-mini train-reader`, `train-finder` and `train-corrections` take these as options."""
 
     out: str
     """Folder for weights, log and summary."""
@@ -78,16 +78,17 @@ class AloneSettings:
 
 
 class Lesson(Protocol):
-    """What a part learns from. stage: its name. batch: pictures a step."""
+    """What a part learns from. stage: its name. batch: pictures, or people, a step. matrices: whose weights Muon turns."""
 
     stage: str
     batch: int
+    matrices: tuple[type[nn.Module], ...]
 
     def part(self, model: LCA) -> nn.Module:
         """What learns."""
 
     def film(self, seeds: Int[Tensor, "B"], world: str) -> int:
-        """Film people and keep what is needed of it. Returns: how many pictures."""
+        """Film people and keep what is needed of it. Returns: how many pictures, or people."""
 
     def loss(self, part: nn.Module, generator: torch.Generator) -> dict[str, Float[Tensor, ""]]:
         """Of one step, in each world that was filmed."""
@@ -110,7 +111,7 @@ def train_alone(settings: AloneSettings, lesson_of: Callable[[LCA], Lesson]) -> 
     model = model.train().to(device)
     lesson = lesson_of(model)
     part = lesson.part(model)
-    matrices = {p for module in part.modules() if isinstance(module, nn.Conv2d) for p in [module.weight] if settings.muon}
+    matrices = {module.weight for module in part.modules() if settings.muon and isinstance(module, lesson.matrices)}
     optimizer = MuonAdamW([
         {"params": [p for p in part.parameters() if (p in matrices) == muon], "base_lr": settings.lr * rate, "muon": muon}
         for muon, rate in ((False, 1.0), (True, settings.muon)) if matrices or not muon
@@ -172,45 +173,54 @@ def new_folder(name: str) -> Path:
     return out
 
 
-class Pool:
-    """The latest pictures of one world, 8 bits a channel, each with what is known of it, where they were filmed."""
+class Latest:
+    """The latest samples of one world, where they were made; each is a row of several tensors."""
 
     def __init__(self, most: int) -> None:
         self.most, self.seen = most, 0
-        self.pictures: Tensor | None = None
-        self.known: Tensor | None = None
+        self.kept: list[Tensor] = []
 
-    def add(self, pictures: Float[Tensor, "n 3 h w"], known: Float[Tensor, "n *k"]) -> None:
+    def add(self, *samples: Tensor) -> None:
         """Over the oldest where there is no room."""
-        pictures = (255 * pictures).round().byte()
-        if self.pictures is None or self.known is None:
-            self.pictures, self.known = (t.new_empty(self.most, *t.shape[1:]) for t in (pictures, known))
-        at = (self.seen + torch.arange(len(pictures), device=pictures.device)) % self.most
-        self.pictures[at], self.known[at] = pictures, known
-        self.seen += len(pictures)
+        self.kept = self.kept or [t.new_empty(self.most, *t.shape[1:]) for t in samples]
+        at = (self.seen + torch.arange(len(samples[0]), device=samples[0].device)) % self.most
+        for kept, new in zip(self.kept, samples):
+            kept[at] = new
+        self.seen += len(samples[0])
 
-    def draw(self, count: int, generator: torch.Generator) -> tuple[Float[Tensor, "n 3 h w"], Float[Tensor, "n *k"]]:
+    def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, ...]:
         """`count` of them at random, fewer where there are fewer."""
         there = min(self.seen, self.most)
         some = torch.randint(there, (min(count, there),), generator=generator, device=generator.device)
-        return self.pictures[some].float() / 255, self.known[some]
+        return tuple(kept[some] for kept in self.kept)
+
+
+class Pool(Latest):
+    """Pictures, 8 bits a channel, each with what is known of it."""
+
+    def add(self, pictures: Float[Tensor, "n 3 h w"], known: Float[Tensor, "n *k"]) -> None:  # type: ignore[override]
+        """As there."""
+        super().add((255 * pictures).round().byte(), known)
+
+    def draw(self, count: int, generator: torch.Generator) -> tuple[Float[Tensor, "n 3 h w"], Float[Tensor, "n *k"]]:
+        """As there."""
+        pictures, known = super().draw(count, generator)
+        return pictures.float() / 255, known
 
     def spread(self) -> Float[Tensor, "*k"]:
         """The variance of what is known, over all pictures that are there."""
-        return self.known[: min(self.seen, self.most)].var(0, unbiased=False)
+        return self.kept[1][: min(self.seen, self.most)].var(0, unbiased=False)
 
 
-def from_each(
-    pools: dict[str, Pool], count: int, generator: torch.Generator
-) -> tuple[Float[Tensor, "n 3 h w"], Float[Tensor, "n *k"], dict[str, slice]]:
-    """A batch, half out of each world's pool (one alone fills its half); and which of it are of which world."""
+def from_each(pools: dict[str, Any], count: int, generator: torch.Generator) -> tuple[Any, ...]:
+    """A batch, half out of each world's pool (one alone fills its half): its tensors, and at last which rows are of which
+    world."""
     drawn = {world: pool.draw(count // len(pools), generator) for world, pool in pools.items() if pool.seen}
-    pictures, known = (torch.cat(some) for some in zip(*drawn.values()))
     where, first = {}, 0
-    for world, (some, _) in drawn.items():
-        where[world] = slice(first, first + len(some))
-        first += len(some)
-    return pictures, known, where
+    for world, some in drawn.items():
+        where[world] = slice(first, first + len(some[0]))
+        first += len(some[0])
+    return *(torch.cat(some) for some in zip(*drawn.values())), where
 
 
 def means(losses: dict[str, list[Tensor]]) -> dict[str, float]:

@@ -9,7 +9,7 @@ by one; so on synthetic people, whose skin moves with the template's, correction
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from lca_mini.body import Body
@@ -45,13 +45,24 @@ class TrueMotion:
         Args:
             offsets: of canonical Gaussians from their anchors, metres.
         """
+        return self.moved(*self.nearest(offsets), actions)
+
+    @torch.no_grad()
+    def nearest(self, offsets: Float[Tensor, "B N 3"]) -> tuple[Int[Tensor, "B f"], Bool[Tensor, "B f"]]:
+        """Which point of the skin each Gaussian of the face is nearest to, and whether it is on it; offsets as above."""
         places = self.homes[self.face] + offsets[:, self.face]
-        nearest = [torch.cdist(part, self.skin[None].expand(len(part), -1, -1)).min(-1) for part in places.split(AT_ONCE)]
-        moves = [torch.einsum("bnxk,btk->btnx", self.dirs[near.indices], part.to(self.dirs.dtype))
-                 for near, part in zip(nearest, actions.split(AT_ONCE))]  # fmt: skip
-        on_skin = (torch.cat([near.values for near in nearest]) < NEAR).float()[:, None, :, None]
-        still = on_skin.new_zeros(*actions.shape[:2], len(self.hands), 3)
-        return torch.cat([torch.cat(moves), still], 2), torch.cat([on_skin, on_skin.new_ones(len(on_skin), 1, len(self.hands), 1)], 2)
+        found = [torch.cdist(part, self.skin[None].expand(len(part), -1, -1)).min(-1) for part in places.split(AT_ONCE)]
+        return torch.cat([each.indices for each in found]), torch.cat([each.values for each in found]) < NEAR
+
+    def moved(
+        self, nearest: Int[Tensor, "B f"], on_skin: Bool[Tensor, "B f"], actions: Float[Tensor, "B T 52"]
+    ) -> tuple[Float[Tensor, "B T n 3"], Float[Tensor, "B 1 n 1"]]:
+        """As calling it, of what `nearest` found."""
+        moves = [torch.einsum("bnxk,btk->btnx", self.dirs[some], part.to(self.dirs.dtype))
+                 for some, part in zip(nearest.split(AT_ONCE), actions.split(AT_ONCE))]  # fmt: skip
+        counts = on_skin.float()[:, None, :, None]
+        still = counts.new_zeros(*actions.shape[:2], len(self.hands), 3)
+        return torch.cat([torch.cat(moves), still], 2), torch.cat([counts, counts.new_ones(len(counts), 1, len(self.hands), 1)], 2)
 
 
 def gaussians_of(anchors: Int[Tensor, "m"], per_anchor: int) -> Int[Tensor, "n"]:

@@ -46,7 +46,7 @@ class FindingSettings(AloneSettings):
 class Finding:
     """Body images and face crops in turn, and which point of the body each of their cells shows."""
 
-    stage, batch = "finding", 128
+    stage, batch, matrices = "finding", 128, (nn.Conv2d,)
 
     def __init__(self, settings: FindingSettings, model: LCA) -> None:
         config, device = model.config, model.anchors.points.device

@@ -144,7 +144,7 @@ def reading_loss(
 
 
 def motion_loss(
-    means: Float[Tensor, "B T n 3"], true: Float[Tensor, "B T n 3"], counts: Float[Tensor, "B 1 n 1"]
+    means: Float[Tensor, "B T n k"], true: Float[Tensor, "B T n k"], counts: Float[Tensor, "B 1 n 1"]
 ) -> Float[Tensor, ""]:
     """Corrections of positions against true displacements (`TrueMotion`): squared error over what there is to explain.
 

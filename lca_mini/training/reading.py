@@ -34,7 +34,7 @@ class ReadingSettings(AloneSettings):
     """As there."""
 
     muon: float = 3.0
-    """As there; the encoder learns faster so (results/trial_reader_muon.json)."""
+    """Rate of Muon's matrices, the convolutions, over that of AdamW; 0 for AdamW alone, which learns more slowly."""
     close_ups: int = 12
     """Of each person."""
 
@@ -47,7 +47,7 @@ class ReadingSettings(AloneSettings):
 class Reading:
     """Close-ups, and which facial actions they show."""
 
-    stage, batch = "reading", 256
+    stage, batch, matrices = "reading", 256, (nn.Conv2d,)
 
     def __init__(self, settings: ReadingSettings, model: LCA) -> None:
         device, size = model.anchors.points.device, model.config.expression_size
