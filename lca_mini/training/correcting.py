@@ -31,7 +31,7 @@ from lca_mini.types import DrivingSignal, GaussianOffsets
 LITTLE = 1e-4  # metres: a moment whose Gaussians move less on average (root mean square) counts for less
 KEEP = 0.3  # weight of all that is to stay, against the motion of faces
 OTHERS = 192  # anchors that `TrueMotion` does not watch, in a step
-FEW = 4  # of so many films, one gives a single picture of each person
+FEW = 5  # of so many films, one gives a single picture of each person
 
 
 @dataclass(frozen=True)
@@ -136,8 +136,8 @@ class Correcting:
 def not_followed(
     means: Float[Tensor, "B T n 3"], true: Float[Tensor, "B T n 3"], counts: Float[Tensor, "B 1 n 1"]
 ) -> Float[Tensor, ""]:
-    """As `motion_loss`, but of each moment by itself, and then their mean: a lid counts as much as a jaw, which moves ten
-    times as much skin. (Without, the branch learned jaws alone: half of what single actions move was not followed.)"""
+    """As `motion_loss`, but of each moment by itself, and then their mean: a lid counts as much as a jaw, which moves far
+    more skin. (Without, the branch learns jaws and hardly lids.)"""
     wrong, motion = ((counts * part.square()).sum((2, 3)) for part in (means - true, true))
     return (wrong / (motion + LITTLE**2 * counts.sum((2, 3)))).mean()
 
