@@ -17,6 +17,7 @@ from lca_mini.model.lca import build
 from lca_mini.training import CorrectingSettings, train_correcting
 from lca_mini.training.alone import Latest, from_each
 from lca_mini.training.correcting import Correcting, not_followed
+from lca_mini.training.faces import EYES
 from lca_mini.training.loop import random_model
 
 SMALL = {"people": 2, "references": 2, "moments": 4, "device": "cpu"}
@@ -61,6 +62,9 @@ def test_all_but_the_motion_of_faces_is_held() -> None:
     with torch.no_grad():
         out.bias.view(per_anchor, 13)[:, 10:] -= 0.5
     assert share_not_followed(lesson, 1) == pytest.approx(same, rel=1e-4)
+    eyeballs = lesson.eyeballs.tolist()
+    weights = model.anchors.skin_weights[:, EYES].sum(1)
+    assert eyeballs and float(weights[eyeballs].min()) > 0.5 and not set(eyeballs) & set(lesson.others.tolist())
 
 
 def test_small_actions_count_as_much_as_large_ones() -> None:

@@ -3,7 +3,7 @@
 Enters: weights, and how long. Leaves: the model with a correction branch whose Gaussians follow faces more closely. No part
 of the paper, whose branch learns from pictures, as ours does in the stages, with `TrueMotion` beside them. No avatar is
 drawn here, so that a step costs little, and the branch sees every action on every person. All else that it says
-(colours, sizes, turns, clothes) is held to what it said before.
+(colours, sizes, turns, clothes, eyeballs) is held to what it said before.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from lca_mini.data.people import film_with
 from lca_mini.model import LCA
 from lca_mini.model.decoder import CorrectionBranch
 from lca_mini.training.alone import WORLDS, AloneSettings, Latest, from_each, train_alone
-from lca_mini.training.faces import TrueMotion
+from lca_mini.training.faces import EYES, TrueMotion
 from lca_mini.training.losses import motion_loss
 from lca_mini.types import DrivingSignal, GaussianOffsets
 
 LITTLE = 1e-4  # metres: a moment whose Gaussians move less on average (root mean square) counts for less
 KEEP = 0.3  # weight of all that is to stay, against the motion of faces
-OTHERS = 192  # anchors that `TrueMotion` does not watch, in a step
+OTHERS = 192  # anchors in a step that `TrueMotion` does not watch, beside all of the eyeballs
 FEW = 5  # of so many films, one gives a single picture of each person
 
 
@@ -85,9 +85,10 @@ class Correcting:
         self.filmed = film_with(settings.references, 1, config.image_size, config.face_size, device)
         self.before = copy.deepcopy(model.correction_branch).requires_grad_(False)
         self.true_motion = TrueMotion(model)
-        unwatched = torch.ones(config.anchors, dtype=torch.bool, device=device)
+        eyeballs = model.anchors.skin_weights[:, EYES].sum(1) > 0.5
+        unwatched = ~eyeballs
         unwatched[self.true_motion.watched] = False
-        self.others = unwatched.nonzero()[:, 0]
+        self.eyeballs, self.others = (some.nonzero()[:, 0] for some in (eyeballs, unwatched))
         self.people, self.moments = ({world: Latest(settings.pool) for world in WORLDS} for _ in range(2))
 
     def part(self, model: LCA) -> nn.Module:
@@ -115,21 +116,23 @@ class Correcting:
         tokens, nearest, on_skin, where = from_each(self.people, self.batch, generator)
         pose, gaze, actions, _ = from_each(self.moments, self.batch, generator)
         drawn = torch.randperm(len(self.others), generator=generator, device=generator.device)[:OTHERS]
-        tokens = tokens[:, torch.cat([self.true_motion.watched, self.others[drawn]])].float()
+        seen = (self.true_motion.watched, self.eyeballs, self.others[drawn])
+        tokens = tokens[:, torch.cat(seen)].float()
         with torch.no_grad():
             signal = DrivingSignal(pose, torch.zeros_like(pose[..., 0, :]), self.model.expression_from_actions(actions), gaze)
             true, counts = self.true_motion.moved(nearest, on_skin, actions)
             old = self.before(self.before.token_half(tokens)[:, None], signal)
         new = part(tokens, signal)
-        watched = true.shape[2]
-        elsewhere = torch.cat([1 - counts, counts.new_ones(len(counts), 1, old.means.shape[2] - watched, 1)], 2)
+        face, eyes = (len(ids) * self.model.config.gaussians_per_anchor for ids in seen[:2])
+        everywhere = counts.new_ones(len(counts), 1, new.means.shape[2], 1)
+        elsewhere = torch.cat([1 - counts, everywhere[:, :, face:]], 2)
         losses = {}
         for world, some in where.items():
-            was, now = (offsets.map(lambda t: t[some]) for offsets in (old, new))
-            stay = motion_loss(now.means, was.means, elsewhere[some])
-            for kind in ("quats", "scales", "colors"):
-                stay = stay + motion_loss(getattr(now, kind), getattr(was, kind), torch.ones_like(elsewhere[some]))
-            losses[world] = not_followed(now.means[:, :, :watched], true[some], counts[some]) + KEEP * stay
+            stay = torch.zeros((), device=counts.device)
+            for kind in ("means", "quats", "scales", "colors"):
+                held = (getattr(new, kind)[some], getattr(old, kind)[some], (elsewhere if kind == "means" else everywhere)[some])
+                stay = stay + motion_loss(*held) + motion_loss(*(part[:, :, face : face + eyes] for part in held))
+            losses[world] = not_followed(new.means[some, :, :face], true[some], counts[some]) + KEEP * stay
         return losses
 
 
