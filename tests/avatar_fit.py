@@ -1,4 +1,4 @@
-"""Avatars fitted to pictures with exact cameras and poses, for `diagnose` and `ceiling`."""
+"""Avatars fitted to pictures with exact cameras and poses, for `diagnose`, `ceiling` and `face_ceiling`."""
 
 from __future__ import annotations
 
