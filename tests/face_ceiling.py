@@ -34,7 +34,8 @@ def before_and_after(model: LCA, seeds: Tensor) -> list[dict[str, Tensor]]:
     device = model.anchors.points.device
     backend, generator = choose_backend(device), torch.Generator(device).manual_seed(0)
     motion = random_frames(seeds, PICTURES, "studio").to(device)
-    angles = (2 * torch.rand(1, PICTURES, 1, 2, generator=generator, device=device) - 1) * torch.tensor([0.5, 0.2], device=device)
+    either_way = 2 * torch.rand(1, PICTURES, 1, 2, generator=generator, device=device) - 1
+    angles = either_way * torch.tensor([0.5, 0.2], device=device)  # yaw and pitch, radians
     with torch.no_grad():
         avatar = avatars_of(model, seeds)
         cameras = portrait_cameras(model.body, avatar.betas, motion, FACE_PIXELS, angles)
@@ -61,9 +62,10 @@ def main() -> None:
     made = [before_and_after(model, seeds_of("test-studio", i, 1)) for i in tqdm(range(PEOPLE), desc="people")]
     results = {}
     for name, rows in zip(("reconstructed", "fitted"), zip(*made)):
-        drawn, still, kept = (float(torch.stack([row[key] for row in rows]).mean()) for key in ("nothing", "expression", NEUTRAL))
-        results[name] = {key: round(value, 3) for key, value in
-                         {"with": drawn, "without": still, "cost": drawn - still, "neutral": kept, "cost_if_exact": kept - still}.items()}  # fmt: skip
+        means = {key: float(torch.stack([row[key] for row in rows]).mean()) for key in rows[0]}
+        drawn, still, kept = means["nothing"], means["expression"], means[NEUTRAL]
+        figures = {"with": drawn, "without": still, "cost": drawn - still, "neutral": kept, "cost_if_exact": kept - still}
+        results[name] = {key: round(value, 3) for key, value in figures.items()}
     about = {"command": "python tests/face_ceiling.py", "commit": commit(), "device": device_name(device), "weights": "mini",
              "people": PEOPLE, "pictures": PICTURES, "steps": STEPS, "pixels": FACE_PIXELS}  # fmt: skip
     OUT.write_text(json.dumps(about | results, indent=2) + "\n")

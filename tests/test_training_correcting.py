@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from lca_mini.training.alone import Latest, from_each
 from lca_mini.training.correcting import Correcting, not_followed
 from lca_mini.training.faces import EYES
 from lca_mini.training.loop import random_model
+from lca_mini.types import GaussianOffsets
 
 SMALL = {"people": 2, "references": 2, "moments": 4, "device": "cpu"}
 
@@ -62,9 +64,23 @@ def test_all_but_the_motion_of_faces_is_held() -> None:
     with torch.no_grad():
         out.bias.view(per_anchor, 13)[:, 10:] -= 0.5
     assert share_not_followed(lesson, 1) == pytest.approx(same, rel=1e-4)
-    eyeballs = lesson.eyeballs.tolist()
-    weights = model.anchors.skin_weights[:, EYES].sum(1)
-    assert eyeballs and float(weights[eyeballs].min()) > 0.5 and not set(eyeballs) & set(lesson.others.tolist())
+    weights, watched = model.anchors.skin_weights[:, EYES].sum(1), len(lesson.true_motion.watched) * per_anchor
+    count = len(lesson.eyeballs) * per_anchor
+    assert count and float(weights[lesson.eyeballs].min()) > 0.5 and float(weights[lesson.others].max()) <= 0.5
+
+    def share_when_brighter(first: int) -> float:
+        def brighter(module: Any, signal: Any, said: GaussianOffsets) -> GaussianOffsets:
+            colors = said.colors.clone()
+            colors[:, :, first : first + count] += 0.01
+            return replace(said, colors=colors)
+
+        part = lesson.part(model)
+        part.register_forward_hook(brighter)
+        with torch.no_grad():
+            return float(lesson.loss(part, torch.Generator().manual_seed(1))["studio"]) - same
+
+    elsewhere = share_when_brighter(watched + count)
+    assert elsewhere > 0 and share_when_brighter(watched) > 1.5 * elsewhere, "eyeballs are few, and held by themselves"
 
 
 def test_small_actions_count_as_much_as_large_ones() -> None:
