@@ -125,13 +125,12 @@ class Correcting:
         new = part(tokens, signal)
         face, eyes = (len(ids) * self.model.config.gaussians_per_anchor for ids in seen[:2])
         everywhere = counts.new_ones(len(counts), 1, new.means.shape[2], 1)
-        elsewhere = torch.cat([1 - counts, everywhere[:, :, face:]], 2)
+        held = {"means": torch.cat([1 - counts, everywhere[:, :, face:]], 2), "quats": everywhere, "scales": everywhere,
+                "colors": everywhere}  # fmt: skip
         losses = {}
         for world, some in where.items():
-            stay = torch.zeros((), device=counts.device)
-            for kind in ("means", "quats", "scales", "colors"):
-                held = (getattr(new, kind)[some], getattr(old, kind)[some], (elsewhere if kind == "means" else everywhere)[some])
-                stay = stay + motion_loss(*held) + motion_loss(*(part[:, :, face : face + eyes] for part in held))
+            stay = sum(motion_loss(getattr(new, kind)[some, :, of], getattr(old, kind)[some, :, of], counted[some, :, of])
+                       for kind, counted in held.items() for of in (slice(None), slice(face, face + eyes)))  # fmt: skip
             losses[world] = not_followed(new.means[some, :, :face], true[some], counts[some]) + KEEP * stay
         return losses
 
