@@ -52,7 +52,27 @@ def test_echoes_film_less_see_recent_takes_again_and_resume_exactly():
     assert [int(next(resumed).seeds[0]) - 1000 for _ in range(29)] == seen[31:]
 
 
-@pytest.mark.parametrize("change", [{"echo": 0}, {"kind": "both"}, {"batch": 0}, {"rank": 1}, {"position": -1}])
+@pytest.mark.parametrize("kind, echo", [("wild", 1), ("mixed", 1), ("mixed", 3)])
+def test_takes_filmed_at_once_are_seen_as_if_filmed_one_by_one_and_resume_in_the_middle(kind, echo):
+    calls = []
+
+    def film(seeds, what):
+        calls.append((seeds.tolist(), what))
+        return fake_film(seeds, what)
+
+    def seen(stream, steps):
+        return [(sample.seeds.tolist(), sample.images.sum()) for sample in (next(stream) for _ in range(steps))]
+
+    words = {"batch": 2, "rank": 1, "ranks": 2, "echo": echo, "pool": 4}
+    one_by_one = seen(SampleStream(film, fake_cast, kind, **words), 36)
+    apart, calls = calls, []
+    assert seen(SampleStream(film, fake_cast, kind, **words, reel=3), 36) == one_by_one
+    assert 3 * len(calls) == len(apart) and all(len(seeds) == 6 for seeds, _ in calls)
+    assert {(s, what) for seeds, what in apart for s in seeds} == {(s, what) for seeds, what in calls for s in seeds}
+    assert seen(SampleStream(film, fake_cast, kind, **words, reel=3, position=10), 26) == one_by_one[10:]
+
+
+@pytest.mark.parametrize("change", [{"echo": 0}, {"reel": 0}, {"kind": "both"}, {"batch": 0}, {"rank": 1}, {"position": -1}])
 def test_impossible_streams_are_refused(change):
     with pytest.raises(ValueError):
         SampleStream(**{"film": fake_film, "cast": fake_cast, "kind": "wild", "batch": 1, **change})

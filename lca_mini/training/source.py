@@ -25,6 +25,7 @@ from lca_mini.types import Sample
 
 REMEMBERED = 64  # people; so few are filmed once, before the clock starts, and kept
 READERS = 4  # threads that decode stored pictures ahead
+FILMED_AT_ONCE = 128  # people, where a GPU films as it goes
 
 
 def people_of(
@@ -49,7 +50,8 @@ def people_of(
     cast = cast or cast_of("train", settings.people, settings.first)
     if settings.studio_people:
         film = few_in_studio(film, cast, settings.studio_people)
-    stream = SampleStream(film, cast, settings.kind, settings.batch, rank, ranks, position, settings.echo)
+    reel = 1 if few or torch.device(device).type == "cpu" else max(1, FILMED_AT_ONCE // settings.batch)
+    stream = SampleStream(film, cast, settings.kind, settings.batch, rank, ranks, position, settings.echo, reel=reel)
     if few:
         from tqdm.auto import tqdm
 
