@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from lca_mini.capture.film import people_at_once
 from lca_mini.capture.takes import Studio
 from lca_mini.capture.wild import Tracker
 from lca_mini.config import Config
@@ -25,7 +26,6 @@ from lca_mini.types import Sample
 
 REMEMBERED = 64  # people; so few are filmed once, before the clock starts, and kept
 READERS = 4  # threads that decode stored pictures ahead
-FILMED_AT_ONCE = 128  # people, where a GPU films as it goes
 
 
 def people_of(
@@ -50,7 +50,7 @@ def people_of(
     cast = cast or cast_of("train", settings.people, settings.first)
     if settings.studio_people:
         film = few_in_studio(film, cast, settings.studio_people)
-    reel = 1 if few or torch.device(device).type == "cpu" else max(1, FILMED_AT_ONCE // settings.batch)
+    reel = 1 if few or torch.device(device).type == "cpu" else max(1, people_at_once(device) // settings.batch)
     stream = SampleStream(film, cast, settings.kind, settings.batch, rank, ranks, position, settings.echo, reel=reel)
     if few:
         from tqdm.auto import tqdm
