@@ -99,21 +99,21 @@ def light_seen(
     own = (weight[..., None] * colors).sum(1) / weight.sum(1).clamp(min=1e-3)[..., None]
     bright = own.mean(-1).square()  # an error counts as the eye sees it, not as the logarithm does
     weight = weight * (bright / bright.mean(1, keepdim=True).clamp(min=1e-6))[:, None]
-    weights, light = weight[..., None].expand_as(colors), basis.new_zeros(len(colors), LIGHT_TERMS, 3)
+    weights, both = weight[..., None].expand_as(colors), torch.cat([basis, shades], dim=-1)
+    usual = (patches @ (weight[..., None] * both).sum(1)) / (weight.sum(1) @ patches.T).clamp(min=1e-6)[..., None]
+    both = both - (patches.T @ usual)[:, None]  # near zero, so that sums of squares round little
     even = EVENNESS * torch.eye(LIGHT_TERMS, device=basis.device)
-
-    def less_mean(values: Tensor, weights: Tensor) -> Tensor:
-        mean = patches @ (weights * values).sum(1) / (patches @ weights.sum(1)).clamp(min=1e-6)
-        return values - (patches.T @ mean)[:, None]
-
     for _ in range(ROUNDS):
-        for channel in range(3):
-            w = weights[..., channel : channel + 1]
-            terms, shade = less_mean(basis, w).flatten(1, 2), less_mean(shades[..., channel : channel + 1], w).flatten(1, 2)
-            weighted = (w.flatten(1, 2) * terms).mT
-            light[..., channel] = torch.linalg.solve_ex(weighted @ terms + even, weighted @ shade)[0][..., 0]
-        without = less_mean(shades, weights)
-        rest = without - less_mean(basis @ light[:, None], weights)
+        scaled = weights[..., None] * both[..., None, :]  # [B R M 3 11], red, green and blue before the terms
+        sums = (patches @ scaled.sum(1).flatten(2)).unflatten(2, scaled.shape[3:])
+        means = sums / (patches @ weights.sum(1)).clamp(min=1e-6)[..., None]
+        square = scaled[..., :LIGHT_TERMS].flatten(1, 2).flatten(2).mT @ both.flatten(1, 2)
+        square = square.unflatten(1, (3, LIGHT_TERMS)) - torch.einsum("bpck,bpcl->bckl", sums[..., :LIGHT_TERMS], means)
+        terms, shade = square[..., :LIGHT_TERMS], square[..., LIGHT_TERMS:].diagonal(dim1=1, dim2=3).mT
+        light = torch.linalg.solve_ex(terms + even, shade[..., None])[0][..., 0].mT
+        without = both[..., LIGHT_TERMS:] - (patches.T @ means[..., LIGHT_TERMS:].diagonal(dim1=2, dim2=3))[:, None]
+        mean = patches.T @ torch.einsum("bpck,bkc->bpc", means[..., :LIGHT_TERMS], light)
+        rest = without - (both[..., :LIGHT_TERMS] @ light[:, None] - mean[:, None])
         weights = weight[..., None] / (1 + (rest / DOUBT).square())
     costs = ((weight[..., None] * torch.log1p((r / DOUBT).square())).sum((1, 2, 3)) for r in (without, rest))
     gain = torch.sub(*(cost.clamp(min=1e-6).log() for cost in costs))
