@@ -76,7 +76,7 @@ class CanonicalBranch(nn.Module):
         if paint is not None:
             colors, share = paint(offsets)
             logits = logits + share[..., None] * torch.logit(colors.clamp(0.02, 0.98))
-        turn = raw[..., 6:10] + raw.new_tensor([1.0, 0.0, 0.0, 0.0])
+        turn = torch.cat([1 + raw[..., 6:7], raw[..., 7:10]], dim=-1)
         quats = nn.functional.normalize(quaternion_product(frames, turn), dim=-1)
         return Gaussians(
             means=(points[:, :, None] + offsets).flatten(1, 2),

@@ -137,7 +137,7 @@ def anchor_facts(
     """
     affine, points = seen.affine, places.mean(1)
     colors = sample(images, seen_at(affine[..., None, :, :], places))
-    heights = points[:, None] + normals[:, None] * points.new_tensor(HEIGHTS)[:, None]
+    heights = torch.stack([points + height * normals for height in HEIGHTS], dim=1)
     at = seen_at(affine[..., None, :, :], heights)
     cover = torch.where(inside(at), sample(maps[:, :, 3:4], at)[..., 0], 1.0)
     at = seen_at(affine, points)[..., None, :]

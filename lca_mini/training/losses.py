@@ -10,6 +10,7 @@ and for what they move; for eyes and mouth, in close-ups.
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 
 import torch
@@ -118,7 +119,7 @@ def spots_loss(
 def asap_loss(scales: Float[Tensor, "*batch 3"], ratio: float = 6.0) -> Float[Tensor, ""]:
     """As spherical as possible (L_reg, eq. 12): the logarithm by which longest over shortest axis exceeds `ratio`."""
     logs = scales.log()
-    return F.relu(logs.amax(-1) - logs.amin(-1) - torch.log(scales.new_tensor(ratio))).mean()
+    return F.relu(logs.amax(-1) - logs.amin(-1) - math.log(ratio)).mean()
 
 
 def correction_loss(means: Float[Tensor, "*batch 3"], colors: Float[Tensor, "*batch 3"]) -> Float[Tensor, ""]:

@@ -120,7 +120,9 @@ def face_spots(body: Body, sample: Sample) -> Float[Tensor, "B T 3 3"]:
     rest = rest_joints(body, sample.betas)[:, None].expand(sample.pose.shape)
     head = bone_transforms(sample.pose, rest, body.parents)[:, :, HEAD]
     eyes = rest[:, :, EYES]
-    spots = torch.cat([eyes, eyes.mean(2, keepdim=True) + eyes.new_tensor(LIPS)], 2)
+    middle = eyes.mean(2, keepdim=True)
+    lips = torch.stack([middle[..., axis] + LIPS[axis] for axis in range(3)], -1)  # no tensor of constants, which would wait
+    spots = torch.cat([eyes, lips], 2)
     return spots @ head[..., :3, :3].mT + head[:, :, None, :3, 3] + sample.transl[:, :, None]
 
 
