@@ -17,7 +17,7 @@ from lca_mini.model import load, save_checkpoint
 from lca_mini.model.lca import build
 from lca_mini.training import CorrectingSettings, train_correcting
 from lca_mini.training.alone import Latest, from_each
-from lca_mini.training.correcting import Correcting, not_followed
+from lca_mini.training.correcting import APART, AT_A_TIME, Correcting, not_followed, sometimes_apart
 from lca_mini.training.faces import EYES
 from lca_mini.training.loop import random_model
 from lca_mini.types import GaussianOffsets
@@ -46,6 +46,19 @@ def test_corrections_alone_learn_how_faces_move(tmp_path: Path) -> None:
     train_correcting(CorrectingSettings(out=str(tmp_path / "b"), init=str(tmp_path / "a"), films=1, **SMALL))
     one, two = (load(tmp_path / name).state_dict() for name in "ab")
     assert {name.split(".")[0] for name in one if not torch.equal(one[name], two[name])} == {"correction_branch"}
+
+
+def test_half_of_the_faces_move_one_thing_at_a_time() -> None:
+    both_lids = torch.zeros(400, 3, 52)
+    both_lids[..., :2] = 0.5
+    faces = sometimes_apart(both_lids, torch.Generator().manual_seed(0))
+    kept = (faces == both_lids).all(-1)
+    assert kept.float().mean() == pytest.approx(1 - APART, abs=0.05)
+    apart = faces[~kept]
+    assert 0 <= float(apart.min()) and float(apart.max()) <= 1
+    assert (apart > 0).sum(-1).float().mean() == pytest.approx(AT_A_TIME, rel=0.1)
+    one_lid = (apart[:, :2] > 0).sum(-1) == 1
+    assert one_lid.float().mean() == pytest.approx(2 * AT_A_TIME / 52, rel=0.3)
 
 
 def test_all_but_the_motion_of_faces_is_held() -> None:

@@ -32,6 +32,8 @@ LITTLE = 1e-4  # metres: a moment whose Gaussians move less on average (root mea
 KEEP = 0.3  # weight of all that is to stay, against the motion of faces
 OTHERS = 192  # anchors in a step that `TrueMotion` does not watch, beside all of the eyeballs
 FEW = 5  # of so many films, one gives a single picture of each person
+APART = 0.5  # of the moments, faces whose actions are drawn one by one
+AT_A_TIME = 2.0  # of them, on average
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,7 @@ class Correcting:
         """How much of the skin's true motion is `not_followed`, and how much all else has changed, as shares."""
         tokens, nearest, on_skin, where = from_each(self.people, self.batch, generator)
         pose, gaze, actions, _ = from_each(self.moments, self.batch, generator)
+        actions = sometimes_apart(actions, generator)
         drawn = torch.randperm(len(self.others), generator=generator, device=generator.device)[:OTHERS]
         seen = (self.true_motion.watched, self.eyeballs, self.others[drawn])
         tokens = tokens[:, torch.cat(seen)].float()
@@ -133,6 +136,14 @@ class Correcting:
                        for kind, counted in held.items() for of in (slice(None), slice(face, face + eyes)))  # fmt: skip
             losses[world] = not_followed(new.means[some, :, :face], true[some], counts[some]) + KEEP * stay
         return losses
+
+
+def sometimes_apart(actions: Float[Tensor, "B T 52"], generator: torch.Generator) -> Float[Tensor, "B T 52"]:
+    """Facial actions, in a share of the moments a few at random instead. Faces that people make move both lids at once, and
+    from them alone the branch doesn't learn what either does: skin knows, and moves by the sum of its actions."""
+    drawn = torch.rand(3, *actions.shape, generator=generator, device=actions.device)
+    few = drawn[0] * (drawn[1] < AT_A_TIME / actions.shape[-1])
+    return torch.where(drawn[2, ..., :1] < APART, few, actions)
 
 
 def not_followed(
