@@ -54,7 +54,8 @@ class SampleStream:
             raise ValueError(f"no kind of people {self.kind!r}; choose one of {', '.join(KINDS)}")
         if min(self.batch, self.echo, self.pool, self.reel) < 1 or not 0 <= self.rank < self.ranks or self.position < 0:
             raise ValueError(f"a stream of {self.batch} people a step, seen {self.echo} times out of {self.pool} "
-                             f"takes, {self.reel} filmed at once, for rank {self.rank} of {self.ranks} from step {self.position} cannot be")
+                             f"takes, {self.reel} filmed at once, for rank {self.rank} of {self.ranks} from step "
+                             f"{self.position} cannot be")
 
     def __iter__(self) -> Iterator[Sample]:
         return self
