@@ -32,7 +32,7 @@ Cast = Callable[[Int[Tensor, "B"]], Int[Tensor, "B"]]
 class SampleStream:
     """Iterate to get one `Sample` of `batch` people a step, for ever; `position` is the next step.
 
-    A take is what is filmed at once: of its ranks * batch people, every rank takes its own run of `batch`. Every
+    A take is whom a step sees: of its ranks * batch people, every rank takes its own run of `batch`. Every
     `echo`-th step sees a new take; the others see one of the last `pool` takes again, which are kept on the device. The
     takes of a reel, `reel` of one kind in a row, are filmed by one call.
     """

@@ -102,6 +102,7 @@ def light_seen(
     weights, both = weight[..., None].expand_as(colors), torch.cat([basis, shades], dim=-1)
     usual = (patches @ (weight[..., None] * both).sum(1)) / (weight.sum(1) @ patches.T).clamp(min=1e-6)[..., None]
     both = both - (patches.T @ usual)[:, None]  # near zero, so that sums of squares round little
+    basis, shades = both.split((LIGHT_TERMS, 3), dim=-1)
     even = EVENNESS * torch.eye(LIGHT_TERMS, device=basis.device)
     for _ in range(ROUNDS):
         scaled = weights[..., None] * both[..., None, :]  # [B R M 3 11], red, green and blue before the terms
@@ -109,11 +110,12 @@ def light_seen(
         means = sums / (patches @ weights.sum(1)).clamp(min=1e-6)[..., None]
         square = scaled[..., :LIGHT_TERMS].flatten(1, 2).flatten(2).mT @ both.flatten(1, 2)
         square = square.unflatten(1, (3, LIGHT_TERMS)) - torch.einsum("bpck,bpcl->bckl", sums[..., :LIGHT_TERMS], means)
-        terms, shade = square[..., :LIGHT_TERMS], square[..., LIGHT_TERMS:].diagonal(dim1=1, dim2=3).mT
-        light = torch.linalg.solve_ex(terms + even, shade[..., None])[0][..., 0].mT
-        without = both[..., LIGHT_TERMS:] - (patches.T @ means[..., LIGHT_TERMS:].diagonal(dim1=2, dim2=3))[:, None]
-        mean = patches.T @ torch.einsum("bpck,bkc->bpc", means[..., :LIGHT_TERMS], light)
-        rest = without - (both[..., :LIGHT_TERMS] @ light[:, None] - mean[:, None])
+        terms, shade = square.split((LIGHT_TERMS, 3), dim=-1)
+        light = torch.linalg.solve_ex(terms + even, shade.diagonal(dim1=1, dim2=3).mT[..., None])[0][..., 0].mT
+        of_basis, of_shades = means.split((LIGHT_TERMS, 3), dim=-1)
+        without = shades - (patches.T @ of_shades.diagonal(dim1=2, dim2=3))[:, None]
+        mean = patches.T @ torch.einsum("bpck,bkc->bpc", of_basis, light)
+        rest = without - (basis @ light[:, None] - mean[:, None])
         weights = weight[..., None] / (1 + (rest / DOUBT).square())
     costs = ((weight[..., None] * torch.log1p((r / DOUBT).square())).sum((1, 2, 3)) for r in (without, rest))
     gain = torch.sub(*(cost.clamp(min=1e-6).log() for cost in costs))

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from lca_mini.body import Body, bone_transforms, rest_joints
 from lca_mini.body.anchors import LIPS
+from lca_mini.capture.constants import constant
 from lca_mini.model import LCA, Reconstruction, face_finder_loss
 from lca_mini.model.surface import surface_loss
 from lca_mini.render import render
@@ -120,9 +121,7 @@ def face_spots(body: Body, sample: Sample) -> Float[Tensor, "B T 3 3"]:
     rest = rest_joints(body, sample.betas)[:, None].expand(sample.pose.shape)
     head = bone_transforms(sample.pose, rest, body.parents)[:, :, HEAD]
     eyes = rest[:, :, EYES]
-    middle = eyes.mean(2, keepdim=True)
-    lips = torch.stack([middle[..., axis] + LIPS[axis] for axis in range(3)], -1)  # no tensor of constants, which would wait
-    spots = torch.cat([eyes, lips], 2)
+    spots = torch.cat([eyes, eyes.mean(2, keepdim=True) + constant(eyes, LIPS)], 2)
     return spots @ head[..., :3, :3].mT + head[:, :, None, :3, 3] + sample.transl[:, :, None]
 
 
