@@ -20,7 +20,7 @@ from lca_mini.data.make import make_folder
 from lca_mini.device import repeatable
 from lca_mini.model import save_checkpoint
 from lca_mini.model.checkpoint import find_files
-from lca_mini.training import loop
+from lca_mini.training import loop, source
 from lca_mini.training.losses import LossWeights
 from lca_mini.training.optim import MuonAdamW, make_optimizer, orthogonalise, rate_factor, skip_where
 from lca_mini.training.settings import TrainSettings
@@ -101,14 +101,24 @@ def test_training_in_pieces_equals_training_at_once(tmp_path):
     assert all(torch.equal(tensor, states[1][name]) for name, tensor in states[0].items())
 
 
-def test_few_people_are_met_in_the_studio_and_all_in_the_wild(tmp_path):
+def test_few_people_are_met_in_the_studio_and_all_in_the_wild(tmp_path, monkeypatch):
     seen = []
 
     def film(seeds, kind):
         seen.append((kind, seeds.tolist()))
         return fake_film(seeds, kind)
 
-    run(settings(tmp_path, data="mixed", studio_people=3, steps=4), film)
+    few = settings(tmp_path / "few", data="mixed", studio_people=3, steps=4)
+    run(few, film)
+    assert seen == [("wild", [1000, 1001]), ("studio", [1000, 1001, 1002]), ("wild", [1004, 1005])]
+    filmed = source.people_of(few, few.config, torch.device("cpu"), 0, 1, 0, film, fake_cast).film
+    for asked, met in (([1002, 1003], [1002, 1000]), ([1006, 1007], [1000, 1001])):  # twice, from what was filmed once
+        sample = filmed(torch.tensor(asked), "studio")
+        expected = fake_film(torch.tensor(met), "studio")
+        assert torch.equal(sample.seeds, expected.seeds) and torch.equal(sample.images, expected.images)
+    seen.clear()
+    monkeypatch.setattr(source, "KEPT", 2)  # too many to keep
+    run(settings(tmp_path / "many", data="mixed", studio_people=3, steps=4), film)
     assert seen == [("wild", [1000, 1001]), ("studio", [1002, 1000]), ("wild", [1004, 1005]), ("studio", [1000, 1001])]
 
 
