@@ -26,7 +26,7 @@ from lca_mini.training.settings import TrainSettings
 from lca_mini.types import Sample, join
 
 REMEMBERED = 64  # people; so few are filmed once, before the clock starts, and kept
-KEPT = 512  # people of the studio; 1.5 GB at the size of nano, 6 at that of mini
+KEPT = 5e9  # bytes that people of the studio may take: 1,700 of them at the size of nano, 420 at that of mini
 READERS = 4  # threads that decode stored pictures ahead
 
 
@@ -51,7 +51,9 @@ def people_of(
         film = film_with(*sizes, device, 2 * settings.people if few else 0, tracker, Studio(settings.routines))
     cast = cast or cast_of("train", settings.people, settings.first)
     if settings.studio_people:
-        film = few_in_studio(film, cast, settings.studio_people, people_at_once(device))
+        one = 12 * (settings.references + settings.targets) * (config.image_size**2 + config.face_size**2)  # bytes
+        together = people_at_once(device) if settings.studio_people * one <= KEPT else 0
+        film = few_in_studio(film, cast, settings.studio_people, together)
     reel = 1 if few or torch.device(device).type == "cpu" else max(1, people_at_once(device) // settings.batch)
     stream = SampleStream(film, cast, settings.kind, settings.batch, rank, ranks, position, settings.echo, reel=reel)
     if few:
@@ -64,9 +66,12 @@ def people_of(
 
 
 def few_in_studio(film: Film, cast: Cast, people: int, together: int) -> Film:
-    """A film that sees the first `people` of a split over and over in the studio, and everybody in the wild. `KEPT` people
-    and fewer are filmed once, `together` and always the same ones, so that a resumed run sees the same pictures to the
-    bit, and kept."""
+    """A film that sees the first `people` of a split over and over in the studio, and everybody in the wild.
+
+    Args:
+        together: how many to film at once, and keep; always the same ones, so that a resumed run sees the same pictures to
+            the bit. 0 to film them anew each time.
+    """
     first = int(cast(torch.arange(1))[0])
     kept: dict[int, Sample] = {}
 
@@ -74,7 +79,7 @@ def few_in_studio(film: Film, cast: Cast, people: int, together: int) -> Film:
         if kind != "studio":
             return film(seeds, kind)
         places = (seeds - first) % people
-        if people > KEPT:
+        if not together:
             return film(first + places, kind)
         parts = []
         for group, some in groupby(places.tolist(), lambda place: place // together):
