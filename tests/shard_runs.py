@@ -26,7 +26,7 @@ from lca_mini.training.shard import local, plugin_for, spread
 from lca_mini.training.step import Learner
 from lca_mini.types import Sample
 
-STEPS, BATCH, RANKS = 4, 2, 2
+STEPS, BATCH, RANKS, RATE = 4, 2, 2, 3e-3
 BROKEN = 1000 + 1 * BATCH * RANKS + BATCH  # the first one of the second process in the second step
 LAST = 1000 + 3 * BATCH * RANKS  # of the fourth step, which a killed run does not survive; step 2 is on disk
 RUNS: dict[str, dict[str, Any]] = {
@@ -75,7 +75,7 @@ def main(folder: Path, names: list[str]) -> None:
         loop.spread = watched
         changes = {"out": name, **RUNS[name]}
         settings = TrainSettings(
-            preset="nano", batch=BATCH, references=4, targets=TARGETS, lr=3e-3, device="cpu", ema=0.9, log_every=1,
+            preset="nano", batch=BATCH, references=4, targets=TARGETS, lr=RATE, device="cpu", ema=0.9, log_every=1,
             weights=LossWeights(perceptual=0.0), preview_every=0,
             **{"steps": STEPS, "clip": 1e6, "save_every": 0, **changes, "out": str(folder / changes["out"])},
         )  # fmt: skip

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from shard_runs import STEPS
+from shard_runs import RATE, STEPS
 from torch import Tensor
 
 from lca_mini.training import TrainSettings, train
@@ -60,20 +60,27 @@ def distance(one: dict[str, Tensor], other: dict[str, Tensor], kind: str) -> flo
 
 
 def test_parts_learn_what_copies_learn(runs):
-    """To rounding, but for what Muon turns: of those, momenta to rounding, weights as close as its bfloat16 is."""
+    """To rounding, but for what Muon turns: of those, momenta to rounding, weights as close as its bfloat16 is. Some
+    processors multiply whole matrices and parts in another order; where a gradient is little more than `NOISE`, Adam, whose
+    steps are as long as those of any other, makes that much more of the difference."""
     copies, parts = (state(runs / name) for name in ("copies", "parts"))
     assert copies.keys() == parts.keys()
     deaf = {name[11:] for name, t in copies.items() if name.startswith("exp_avg_sq.") and t.max() < NOISE**2}
     assert len(deaf - UNLIT) <= 4
     for name, tensor in copies.items():
         kind, _, parameter = name.partition(".")
-        turned = f"exp_avg.{parameter}" in copies and f"exp_avg_sq.{parameter}" not in copies
-        if kind not in ("model", "ema") or parameter not in deaf and not turned:  # Adam makes steps of any noise
-            torch.testing.assert_close(parts[name], tensor, rtol=1e-6, atol=1e-8, msg=lambda words: f"{name}: {words}")
+        squares, learned = copies.get(f"exp_avg_sq.{parameter}"), kind in ("model", "ema")
+        if learned and (parameter in deaf or squares is None and f"exp_avg.{parameter}" in copies):
+            continue
+        allowed = 1e-6 * tensor.abs() + (1e-8 if learned else 10 * NOISE)
+        if learned and squares is not None:
+            allowed += STEPS * RATE * NOISE / squares.sqrt().clamp(min=NOISE)
+        off = (parts[name] - tensor).abs()
+        assert (off <= allowed).all(), f"{name}: {float((off / allowed).max()):.1f} times what rounding may do"
     assert distance(copies, parts, "model") < 5e-5 and distance(copies, parts, "ema") < 5e-5
     weights = [load_file(runs / name / "model.safetensors") for name in ("copies", "parts")]
     assert {t.dtype for name, t in weights[1].items() if "anchors" not in name} == {torch.bfloat16}
-    torch.testing.assert_close(*weights, rtol=2**-7, atol=1e-5)
+    torch.testing.assert_close(*weights, rtol=2**-7, atol=3e-5)  # four of Muon's steps, 1e-3 a number, turned in bfloat16
     lines = [log(runs / name) for name in ("copies", "parts")]
     assert len(lines[0]) == STEPS and lines[0][2]["loss"] is not None
     for line, other in zip(*lines):
